@@ -1,0 +1,253 @@
+"""What an installation is: read once from `/etc/slipway/slipway.toml`, typed, failing loudly.
+
+The same file is read by the daemon (`slipway serve`), the host agent (`slipway host`) and the command line.
+It holds no secret.
+"""
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import Invalid
+
+SLOTS = (1, 2, 3)
+RANKS = 8
+"""Instances of `web` that one slot has ports for."""
+PORTS_PER_PLACE = len(SLOTS) * RANKS
+LAST_PORT = 32767
+"""Above it, Linux hands ports out to outgoing connections."""
+
+
+class Mode(StrEnum):
+    """Which systemd the installation stands on."""
+
+    SERVER = "server"  # systemd is PID 1, users are switched
+    LOCAL = "local"  # a private systemd in a mount namespace of its own, users are switched
+    SESSION = "session"  # the login session's `systemd --user`: one user for all, no isolation
+
+
+class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    """Four characters [a-z0-9]: in every unit, slice and user name that two installations could share."""
+    mode: Mode
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]{4}", self.id):
+            raise ValueError("installation.id must be four characters a-z, 0-9")
+
+
+class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    port: int
+    """The port that browsers use, for the panel and for apps."""
+    address: str = "127.0.0.1"
+    tls: bool = False
+    base_domain: str = "localhost"
+    """Apps are at `<app>.<base_domain>`, other environments at `<app>--<environment>.<base_domain>`."""
+    panel: str = "localhost"
+    """The panel's own server name."""
+
+
+class Apps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ranges that belong to this installation alone, so that several fit on one machine."""
+
+    first_port: int = 10000
+    places: int = 900
+    first_uid: int = 30000
+    uids: int = 29000
+
+    def __post_init__(self) -> None:
+        if self.first_port < 1024 or self.last_port > LAST_PORT:
+            raise ValueError(f"apps.first_port and apps.places must give ports from 1024 to {LAST_PORT}")
+
+    @property
+    def last_port(self) -> int:
+        """The last port that an app can be given."""
+        return self.first_port + self.places * PORTS_PER_PLACE - 1
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one build. Memory in MiB, time in seconds, log in bytes."""
+
+    build_memory: int = 2048
+    build_tasks: int = 512
+    build_seconds: int = 1800
+    build_log_bytes: int = 10_000_000
+    builds_at_once: int = 2
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    installation: Installation
+    http: Http
+    apps: Apps = Apps()
+    limits: Limits = Limits()
+    prefix: str = ""
+    """Put before every path below. Empty but in session mode, where nothing can be mounted."""
+
+    @property
+    def paths(self) -> "Paths":
+        return Paths(Path(self.prefix or "/"))
+
+    @property
+    def id(self) -> str:
+        return self.installation.id
+
+    @property
+    def mode(self) -> Mode:
+        return self.installation.mode
+
+    @property
+    def switches_users(self) -> bool:
+        return self.mode is not Mode.SESSION
+
+    @property
+    def panel_url(self) -> str:
+        return self.url(self.http.panel)
+
+    def url(self, hostname: str) -> str:
+        """The address of a hostname of this installation, with its port where it is not the scheme's own."""
+        scheme, default = ("https", 443) if self.http.tls else ("http", 80)
+        port = "" if self.http.port == default else f":{self.http.port}"
+        return f"{scheme}://{hostname}{port}"
+
+    def app_hostname(self, app: str, environment: str) -> str:
+        label = app if environment == "production" else f"{app}--{environment}"
+        return f"{label}.{self.http.base_domain}"
+
+    def port(self, place: int, slot: int, rank: int) -> int:
+        """The loopback port of one instance of `web`."""
+        if not 1 <= place <= self.apps.places or slot not in SLOTS or not 0 <= rank < RANKS:
+            raise Invalid(f"there is no port for place {place}, slot {slot}, rank {rank}")
+        return self.apps.first_port + (place - 1) * PORTS_PER_PLACE + (slot - 1) * RANKS + rank
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """Where everything lies. Only `root` differs between installations."""
+
+    root: Path
+
+    @property
+    def current(self) -> Path:
+        return self.root / "opt/slipway/current"
+
+    @property
+    def etc(self) -> Path:
+        return self.root / "etc/slipway"
+
+    @property
+    def key(self) -> Path:
+        return self.etc / "key"
+
+    @property
+    def tls(self) -> Path:
+        """certificate.pem and key.pem, shown where a name has none of its own."""
+        return self.etc / "tls"
+
+    @property
+    def nginx(self) -> Path:
+        """nginx.conf, snippets/ and sites/, written by the host agent."""
+        return self.etc / "nginx"
+
+    @property
+    def var(self) -> Path:
+        return self.root / "var/lib/slipway"
+
+    @property
+    def mirrors(self) -> Path:
+        """mirrors/<app id>: bare repositories, owned by the fetch user."""
+        return self.var / "mirrors"
+
+    @property
+    def agent(self) -> Path:
+        """The host agent's own state: generations, users given out. Root's."""
+        return self.var / "agent"
+
+    @property
+    def srv(self) -> Path:
+        return self.root / "srv/slipway"
+
+    @property
+    def builds(self) -> Path:
+        return self.srv / "builds"
+
+    @property
+    def data(self) -> Path:
+        return self.srv / "data"
+
+    @property
+    def live(self) -> Path:
+        """Route markers: `<place>.<slot>` for apps, `<place>` (a symbolic link) for static sites."""
+        return self.srv / "live"
+
+    @property
+    def launch(self) -> Path:
+        """launch/<environment id>/<release id>.json: what the launcher reads; the only clear copy of variables."""
+        return self.srv / "launch"
+
+    @property
+    def trash(self) -> Path:
+        return self.srv / "trash"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "var/cache/slipway"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "var/log/slipway"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run/slipway"
+
+    @property
+    def host_socket(self) -> Path:
+        return self.run / "host.sock"
+
+    @property
+    def web_socket(self) -> Path:
+        """Where nginx reaches the daemon."""
+        return self.run / "web.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the command line reaches the daemon; whoever may open it is the operator."""
+        return self.run / "admin.sock"
+
+    @property
+    def nginx_socket(self) -> Path:
+        """Where Slipway asks nginx itself: the same sites, answers marked with the upstream that gave them."""
+        return self.run / "nginx.sock"
+
+    @property
+    def orders(self) -> Path:
+        """orders/<unit>.json: what one fetch, build or release command is to do; read by its user only."""
+        return self.run / "orders"
+
+    @property
+    def exits(self) -> Path:
+        """exits/: one record per ended instance or piece of work, written by root's exit reporter."""
+        return self.run / "exits"
+
+    @property
+    def postgresql(self) -> Path:
+        """The folder of PostgreSQL's socket."""
+        return self.run / "postgresql"
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings. `$SLIPWAY_SETTINGS` names another file than `/etc/slipway/slipway.toml`.
+
+    Raises Invalid, with the file's name and the field, when it cannot be read or does not fit.
+    """
+    path = path or Path(os.environ.get("SLIPWAY_SETTINGS", "/etc/slipway/slipway.toml"))
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except OSError as error:
+        raise Invalid(
+            f"cannot read Slipway's settings at {path}: {error.strerror}. Is Slipway installed here?"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"{path} does not fit: {error}") from error
