@@ -1,0 +1,141 @@
+"""What every verb of the agent works with: the installation, its systemd, its memory, and its folders."""
+
+import asyncio
+import grp
+import pwd
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from slipway.errors import HostRefused
+from slipway.host.agent import files
+from slipway.host.agent.names import Names
+from slipway.host.agent.state import Environment, State
+from slipway.host.agent.systemd import Systemd
+from slipway.host.agent.templates import Templates
+from slipway.host.agent.units import Account, Units
+from slipway.settings import Mode, Settings
+
+FETCH_USER = "slipway-fetch"
+NGINX_USER = "slipway-nginx"
+CHECK_USER = "slipway-check"
+DAEMON_USER = "slipway"
+
+
+class Box:
+    """One installation on this machine. Holds no state but locks: what is so is read from where it lies."""
+
+    def __init__(self, settings: Settings, systemd: Systemd, unit_folder: Path) -> None:
+        self.settings = settings
+        self.paths = settings.paths
+        self.systemd = systemd
+        self.unit_folder = unit_folder
+        self.names = Names(settings.id)
+        self.templates = Templates(self.paths.current / "templates")
+        self.units = Units(settings, self.templates)
+        self.state = State(self.paths.agent, settings.apps.first_uid, settings.apps.uids)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, guarded: str) -> asyncio.Lock:
+        """The lock of one thing (`environment 3`, `nginx`, …); it lives as long as somebody holds or awaits it."""
+        lock = self._locks.get(guarded)
+        if lock is None:
+            lock = self._locks[guarded] = asyncio.Lock()
+        return lock
+
+    # ---- folders -------------------------------------------------------------------------------------------------
+
+    def make_folders(self) -> None:
+        """Root's own folders above those of apps. Who may pass through one, and not list it, has `x` only."""
+        paths, fetch = self.paths, self.group(FETCH_USER)
+        for path in (paths.srv, paths.var, paths.cache, paths.run):
+            path.mkdir(parents=True, exist_ok=True)
+        files.make_folder(paths.srv, mode=0o755)
+        files.make_folder(paths.mirrors, mode=0o750, group=fetch)
+        files.make_folder(paths.live, mode=0o755)
+        files.make_folder(paths.live / "slots", mode=0o755)
+        for path in (paths.builds, paths.data, paths.launch, paths.cache / "builds", paths.orders):
+            files.make_folder(path, mode=0o711)
+        for path in self.trashes:
+            files.make_folder(path, mode=0o711)
+        for path in (self.units.marks, paths.exits):
+            files.make_folder(path, mode=0o700)
+        files.make_folder(self.units.back_offs, mode=0o755)
+        for path in (paths.nginx / "sites", paths.nginx / "staged"):
+            path.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path, mode=0o755)
+        self.wants_folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def trashes(self) -> tuple[Path, ...]:
+        """One for each place that can be a file system of its own: nothing is renamed from one to another."""
+        return (self.paths.trash, self.paths.cache / "trash", self.paths.var / "trash")
+
+    @property
+    def wants_folder(self) -> Path:
+        """Links here are what the apps' target starts at boot."""
+        return self.unit_folder / f"{self.names.apps_target}.wants"
+
+    def cache(self, environment: int) -> Path:
+        return self.paths.cache / "builds" / str(environment)
+
+    # ---- users ---------------------------------------------------------------------------------------------------
+
+    def run_account(self, environment: int) -> Account:
+        name = self.names.run_user(environment)
+        return Account(name, name) if self.settings.switches_users else Account()
+
+    def build_account(self, environment: int) -> Account:
+        """The build user, in the run user's group, so that what it makes can be read by who runs it."""
+        if not self.settings.switches_users:
+            return Account()
+        return Account(self.names.build_user(environment), self.names.run_user(environment))
+
+    def own_account(self, name: str) -> Account:
+        return Account(name, name) if self.settings.switches_users else Account()
+
+    def user(self, name: str) -> int:
+        """A user's id; -1, which leaves an owner as it is, where users are not switched."""
+        return pwd.getpwnam(name).pw_uid if self.settings.switches_users else -1
+
+    def group(self, name: str) -> int:
+        return grp.getgrnam(name).gr_gid if self.settings.switches_users else -1
+
+    def run_group(self, environment: Environment) -> int:
+        return environment.run_uid if self.settings.switches_users else -1
+
+    # ---- units ---------------------------------------------------------------------------------------------------
+
+    def put_unit(self, unit: str, text: str, *, at_boot: bool = False) -> None:
+        """Write a unit file under a name of its own. One that systemd holds with other text is read again."""
+        file = self.unit_folder / unit
+        files.write(file, text)
+        if at_boot:
+            files.link(self.wants_folder / unit, f"../{unit}")
+        if not self.systemd.is_loaded(unit) or self.systemd.needs_reading_again(unit):
+            self.systemd.read_units_again()
+
+    def remove_unit(self, unit: str) -> None:
+        """Take a stopped unit's traces away."""
+        files.remove(self.wants_folder / unit)
+        files.remove(self.unit_folder / unit)
+        self.systemd.forget_failure(unit)
+        for folder in (self.units.marks, self.units.back_offs):
+            (folder / unit).unlink(missing_ok=True)
+
+    def has_unit(self, unit: str) -> bool:
+        return (self.unit_folder / unit).exists()
+
+    async def end_unit(self, unit: str, *, seconds: float = 60.0) -> None:
+        """Stop a unit on purpose, with all its processes, and take its traces away."""
+        (self.units.marks / unit).touch()
+        await self.systemd.stop(unit, seconds=seconds)
+        if not self.systemd.state(unit).over:
+            self.systemd.kill(unit, 9)
+            await self.systemd.stop(unit, seconds=10)
+        if not self.systemd.state(unit).over:
+            raise HostRefused(f"{unit} cannot be ended: a process of it does not even obey SIGKILL", reason="failed")
+        self.remove_unit(unit)
+
+    @property
+    def allows_local_repositories(self) -> bool:
+        return self.settings.mode is not Mode.SERVER

@@ -1,0 +1,63 @@
+"""Launcher files: the frozen commands and variables of a release, the only clear copy of its secrets."""
+
+import re
+
+import msgspec
+
+from slipway.errors import Invalid
+from slipway.host.agent import files
+from slipway.host.agent.box import Box
+from slipway.host.protocol import DeleteRelease, Done, PutRelease
+from slipway.plan import VARIABLE_NAME, check_command, validate
+
+PROCESS = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+MAX_VALUE_BYTES = 131_072
+MAX_VARIABLES_BYTES = 1_500_000
+"""Linux takes 128 KiB for one variable and about 2 MiB for all."""
+
+
+class LaunchFile(msgspec.Struct, frozen=True):
+    """What `slipway.host.launcher` reads."""
+
+    directory: str
+    data: str
+    processes: dict[str, str]
+    variables: dict[str, str]
+
+
+async def put(box: Box, verb: PutRelease) -> Done:
+    plan = validate(verb.plan, box.paths.builds / str(verb.build))
+    for name, command in verb.processes.items():
+        if not PROCESS.fullmatch(name):
+            raise Invalid(f"{name[:40]!r} cannot be the name of a process", field="processes")
+        check_command(command, name)
+    check_variables(verb.variables)
+    environment = box.state.fence(verb.environment, verb.generation)
+    launch = LaunchFile(
+        directory=plan.directory,
+        data=str(box.paths.data / str(verb.environment)),
+        processes=verb.processes,
+        variables=plan.variables | verb.variables,
+    )
+    file = box.units.launch_file(verb.environment, verb.release)
+    files.write(file, msgspec.json.encode(launch), mode=0o640, group=box.run_group(environment))
+    return Done()
+
+
+async def delete(box: Box, verb: DeleteRelease) -> Done:
+    files.remove(box.units.launch_file(verb.environment, verb.release))
+    return Done()
+
+
+def check_variables(variables: dict[str, str]) -> None:
+    """Refuse what no process could be started with. Says names, never values."""
+    total = 0
+    for name, value in variables.items():
+        if not VARIABLE_NAME.fullmatch(name):
+            raise Invalid(f"{name[:40]!r} cannot be a variable's name: letters, digits and _ only", field="variables")
+        size = len(name) + len(value.encode(errors="surrogatepass"))
+        if "\0" in value or size > MAX_VALUE_BYTES:
+            raise Invalid(f"the value of {name} holds a NUL or is larger than 128 KiB", field="variables")
+        total += size
+    if total > MAX_VARIABLES_BYTES:
+        raise Invalid("all variables together are larger than 1.5 MB, which is more than Linux starts a process with")

@@ -1,0 +1,234 @@
+"""The agent's socket: who may ask, one verb a connection, one log line a verb."""
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+import structlog
+from pystemd.dbusexc import DBusBaseError
+
+from slipway import __version__
+from slipway.errors import HostRefused, Invalid, SlipwayError
+from slipway.host.agent import (
+    environments,
+    exits,
+    inspection,
+    instances,
+    releases,
+    removal,
+    routes,
+    sites,
+    slots,
+    work,
+)
+from slipway.host.agent.box import DAEMON_USER, Box
+from slipway.host.agent.changes import Changes
+from slipway.host.frames import frame, read_frame
+from slipway.host.protocol import (
+    AgentStatus,
+    Answer,
+    Changed,
+    DeleteBuild,
+    DeleteRelease,
+    Exits,
+    FindWork,
+    Inspect,
+    Key,
+    PrepareEnvironment,
+    PutRelease,
+    PutSite,
+    PutSlot,
+    ReadKey,
+    Refused,
+    RemoveEnvironment,
+    RemoveMirror,
+    RemoveSite,
+    Request,
+    StartBuild,
+    StartFetch,
+    StartInstances,
+    StartReleaseCommand,
+    Status,
+    StopInstances,
+    StopWork,
+    Switch,
+    Verb,
+    Watch,
+    WorkKind,
+)
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 15.0
+REQUEST_SECONDS = 10.0
+"""Who connects and says nothing is cut off after it."""
+Handler = Callable[[Box, Any], Awaitable[Answer]]
+
+
+async def _status(box: Box, verb: Status) -> AgentStatus:
+    return AgentStatus(version=__version__, installation=box.settings.id)
+
+
+async def _read_key(box: Box, verb: ReadKey) -> Key:
+    return Key(box.paths.key.read_bytes())
+
+
+HANDLERS: dict[type[Verb], Handler] = {
+    Status: _status,
+    ReadKey: _read_key,
+    PrepareEnvironment: environments.prepare,
+    RemoveEnvironment: removal.remove_environment,
+    RemoveMirror: removal.remove_mirror,
+    StartFetch: work.start_fetch,
+    StartBuild: work.start_build,
+    PutRelease: releases.put,
+    StartReleaseCommand: work.start_release_command,
+    FindWork: work.find,
+    StopWork: work.stop,
+    StartInstances: instances.start,
+    StopInstances: instances.stop,
+    Switch: routes.switch,
+    PutSlot: slots.put,
+    PutSite: sites.put,
+    RemoveSite: sites.remove_verb,
+    DeleteBuild: removal.delete_build,
+    DeleteRelease: releases.delete,
+    Inspect: inspection.inspect,
+    Exits: exits.list_and_acknowledge,
+}
+
+
+def lock_name(verb: Verb) -> str | None:
+    """What must not be done twice at once. None: looking, which never waits."""
+    match verb:
+        case StartFetch():
+            return f"work {WorkKind.FETCH} {verb.id}"
+        case StartBuild():
+            return f"work {WorkKind.BUILD} {verb.id}"
+        case StartReleaseCommand():
+            return f"work {WorkKind.RELEASE_COMMAND} {verb.id}"
+        case StopWork():
+            return f"work {verb.kind} {verb.id}"
+        case PrepareEnvironment():
+            return environments.PREPARATION
+        case RemoveMirror():
+            return f"mirror {verb.app}"
+        case FindWork() | Inspect() | Exits() | Status() | ReadKey():
+            return None
+    return f"environment {verb.environment}"  # type: ignore[attr-defined]
+
+
+class Server:
+    def __init__(self, box: Box, changes: Changes, allowed_uids: Callable[[], set[int]]) -> None:
+        self._box = box
+        self._changes = changes
+        self._allowed_uids = allowed_uids
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Request)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection: a request, its answer, the end."""
+        try:
+            # Read first: closing with something unread would take the refusal away from its reader.
+            async with asyncio.timeout(REQUEST_SECONDS):
+                body = await read_frame(reader)
+            uid = peer_uid(writer)
+            if uid not in self._allowed_uids():
+                log.warning("refused a caller", uid=uid)
+                await _send(writer, Refused("invalid", f"the user with id {uid} may not ask the host agent"))
+                return
+            try:
+                verb = self._decoder.decode(body)
+            except msgspec.MsgspecError as error:
+                log.warning("refused a request", reason=str(error))
+                await _send(writer, Refused("invalid", f"the request does not fit the protocol: {error}"))
+                return
+            if isinstance(verb, Watch):
+                await self._watch(reader, writer)
+            else:
+                await _send(writer, await self.answer(verb))
+        except (OSError, asyncio.IncompleteReadError, TimeoutError, Invalid):
+            return
+        finally:
+            writer.close()
+
+    async def answer(self, verb: Verb) -> Answer:
+        """Carry a verb out; → its answer, or Refused with the reason."""
+        began = time.monotonic()
+        answer = await self._carry_out(verb)
+        log.info(
+            str(verb.__struct_config__.tag),
+            **about(verb),
+            took=round(time.monotonic() - began, 4),
+            result=f"{answer.code}: {answer.message}" if isinstance(answer, Refused) else "done",
+        )
+        return answer
+
+    async def _carry_out(self, verb: Verb) -> Answer:
+        name = lock_name(verb)
+        try:
+            if name is None:
+                return await HANDLERS[type(verb)](self._box, verb)
+            async with self._box.lock(name):
+                return await HANDLERS[type(verb)](self._box, verb)
+        except HostRefused as error:
+            return Refused(error.reason, error.message)
+        except SlipwayError as error:
+            return Refused("invalid" if isinstance(error, Invalid) else "failed", error.message)
+        except (OSError, DBusBaseError) as error:
+            log.exception("failed", verb=verb.__struct_config__.tag)
+            return Refused("failed", f"the machine refused: {error}")
+        except Exception as error:
+            log.exception("failed", verb=verb.__struct_config__.tag)
+            return Refused("failed", f"a fault in the host agent ({type(error).__name__}); its log says more")
+
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        queue = self._changes.subscribe()
+        gone = asyncio.ensure_future(reader.read(1))
+        try:
+            await _send(writer, Changed())
+            while not gone.done():
+                getting = asyncio.ensure_future(queue.get())
+                await asyncio.wait({getting, gone}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    await _send(writer, Changed())
+                    continue
+                change = getting.result()
+                if change is None:
+                    return
+                await _send(writer, change)
+        finally:
+            gone.cancel()
+            self._changes.unsubscribe(queue)
+
+
+def peer_uid(writer: asyncio.StreamWriter) -> int:
+    """The user on the other side, as the kernel knows him: SO_PEERCRED of unix(7)."""
+    connection = cast(socket.socket, writer.get_extra_info("socket"))
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return int(uid)
+
+
+def about(verb: Verb) -> dict[str, object]:
+    """What the log says of a verb: its numbers, and never text that a user wrote."""
+    fields = msgspec.structs.asdict(verb)
+    return {
+        name: value for name, value in fields.items() if isinstance(value, int) or name in ("process", "kind", "commit")
+    }
+
+
+def daemon_uids(box: Box) -> set[int]:
+    """Root and the daemon's user; in session mode the one user that there is."""
+
+    return {0, box.user(DAEMON_USER)} if box.settings.switches_users else {os.getuid()}
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    writer.write(frame(answer))
+    await writer.drain()

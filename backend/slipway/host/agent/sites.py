@@ -1,0 +1,160 @@
+"""nginx's sites: rendered, read alone by an nginx that can do nothing, activated, and confirmed by asking nginx."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+from pathlib import Path
+
+from pystemd.dbusexc import DBusBaseError
+
+from slipway.errors import HostRefused
+from slipway.host.agent import files
+from slipway.host.agent.box import CHECK_USER, Box
+from slipway.host.agent.templates import Words
+from slipway.host.protocol import Done, PutSite, RemoveSite
+from slipway.settings import SLOTS
+
+HOSTNAME = re.compile(
+    r"(?=.{1,253}\Z)(?!.*\.\.)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+CONFIRM_SECONDS = 10.0
+ASK_AGAIN_SECONDS = 0.01
+MAX_WORDS = 2000
+"""Characters of nginx's own words in a refusal."""
+ASK = b"GET /configuration HTTP/1.0\r\nHost: nginx.slipway.internal\r\n\r\n"
+
+
+async def put(box: Box, verb: PutSite) -> Done:
+    environment = box.state.at_place(verb.environment, verb.place)
+    for hostname in verb.hostnames:
+        if not HOSTNAME.fullmatch(hostname):
+            raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
+    file = _site_file(box, environment.environment)
+    text = site_text(box, verb, listens=_listens(box))
+    async with box.lock("nginx"):
+        last_good = file.read_text() if file.exists() else None
+        if last_good == text and await _serves_what_is_written(box):
+            return Done()
+        await _check(box, verb)
+        files.write(file, text)
+        try:
+            await _activate(box)
+        except HostRefused:
+            if last_good is None:
+                files.remove(file)
+            else:
+                files.write(file, last_good)
+            raise
+    return Done()
+
+
+async def remove_verb(box: Box, verb: RemoveSite) -> Done:
+    await remove(box, verb.environment)
+    return Done()
+
+
+async def remove(box: Box, environment: int) -> None:
+    file = _site_file(box, environment)
+    async with box.lock("nginx"):
+        if file.exists():
+            files.remove(file)
+            await _activate(box)
+
+
+def site_text(box: Box, verb: PutSite, *, listens: list[Words]) -> str:
+    """The site as nginx reads it. Every slot's upstream is in it, so that a switch needs no new text."""
+    slots = [
+        {"number": slot, "ports": [box.settings.port(verb.place, slot, rank) for rank in range(verb.web_count)]}
+        for slot in SLOTS
+    ]
+    return box.templates.render(
+        "site.conf.j2",
+        environment=verb.environment,
+        place=verb.place,
+        slots=slots,
+        listens=listens,
+        hostnames=Words(*sorted(set(verb.hostnames))),
+        live=box.paths.live,
+        snippets=box.paths.nginx / "snippets",
+    )
+
+
+def _listens(box: Box) -> list[Words]:
+    http = box.settings.http
+    address = f"{http.address}:{http.port}"
+    return [Words(address, "ssl") if http.tls else Words(address), Words(f"unix:{box.paths.nginx_socket}")]
+
+
+async def _check(box: Box, verb: PutSite) -> None:
+    """Have an nginx of its own, as a user who can do nothing, read the new site alone. Raises HostRefused."""
+    staged = box.paths.nginx / "staged" / str(verb.environment)
+    files.make_folder(staged, mode=0o755)
+    site, configuration, output = staged / "site.conf", staged / "nginx.conf", staged / "words"
+    # The unit's own /tmp, where it has one.
+    scratch = Path("/tmp") if box.settings.switches_users else staged / "scratch"  # noqa: S108
+    if not box.settings.switches_users:
+        scratch.mkdir(exist_ok=True)
+    files.write(site, site_text(box, verb, listens=[Words(f"unix:{scratch}/check.sock")]))
+    files.write(configuration, box.templates.render("check.conf.j2", site=site, scratch=scratch))
+    files.write(output, "")
+    unit = box.names.site_check(verb.environment, box.state.next_number())
+    box.put_unit(unit, box.units.site_check(verb.environment, box.own_account(CHECK_USER), configuration, output))
+    try:
+        await box.systemd.start(unit)
+    except HostRefused as error:
+        words = output.read_text(errors="replace").strip()[:MAX_WORDS]
+        raise HostRefused(
+            f"nginx refuses the new site, the old one stays: {words or error}", reason="failed"
+        ) from error
+    finally:
+        box.remove_unit(unit)
+        # A folder of root's own, or of the one user that there is.
+        shutil.rmtree(staged)
+
+
+async def _activate(box: Box) -> None:
+    """Have nginx read its configuration, and wait until it is the new one that answers. Raises HostRefused."""
+    number = box.state.next_number()
+    files.write(box.paths.nginx / "generation.conf", f'return 200 "{number}\\n";\n')
+    try:
+        await box.systemd.reload(box.names.nginx)
+    except DBusBaseError as error:
+        raise HostRefused(f"nginx does not run, so no site can be changed: {error}", reason="unavailable") from error
+    deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
+    while await _ask(box) != str(number):
+        if asyncio.get_running_loop().time() > deadline:
+            raise HostRefused(
+                "nginx was told to read its new configuration and still serves the old one; "
+                "its error log says why (nginx-error.log)",
+                reason="failed",
+            )
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
+async def _serves_what_is_written(box: Box) -> bool:
+    """False after an agent died between writing a site and the reload."""
+    with contextlib.suppress(FileNotFoundError):
+        written = (box.paths.nginx / "generation.conf").read_text()
+        return f'"{await _ask(box)}\\n"' in written
+    return False
+
+
+async def _ask(box: Box) -> str | None:
+    """The number of the configuration that nginx serves, by its own answer; None when it gives none."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_unix_connection(str(box.paths.nginx_socket))
+            try:
+                writer.write(ASK)
+                answer = await reader.read(4096)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None
+    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
+    return body.strip() if " 200 " in head.partition("\r\n")[0] else None
+
+
+def _site_file(box: Box, environment: int) -> Path:
+    return box.paths.nginx / "sites" / f"{environment}.conf"

@@ -1,0 +1,402 @@
+"""What the daemon may ask of the host agent: about twenty typed verbs over a unix socket.
+
+Verbs carry ids, numbers and validated values: never a unit's or site's text, nor a command line for root.
+The agent validates everything again. One request a connection: a frame each way, a frame being a four-byte
+big-endian length and that many bytes of JSON. `Watch` answers with frames until either side closes.
+
+Ids are the database's, never used twice. A *generation* belongs to an environment and grows with each of its
+deployments: the agent keeps the highest it has seen and refuses what comes with a lower one, so that a stale
+daemon cannot act late.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from slipway.plan import BuildOverrides, Plan
+
+MAX_FRAME = 8 * 1024 * 1024
+
+Id = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+Place = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+SlotNumber = Annotated[int, msgspec.Meta(ge=1, le=3)]
+Generation = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+ReleaseNumber = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+ProcessName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_-]{0,30}\Z")]
+Rank = Annotated[int, msgspec.Meta(ge=0, le=63)]
+Commit = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
+Hostname = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")]
+CommandLine = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+Variables = dict[str, str]
+
+
+class WorkKind(StrEnum):
+    """What runs once and ends: in a unit of its own, named by kind and the deployment's id."""
+
+    FETCH = "fetch"
+    BUILD = "build"
+    RELEASE_COMMAND = "release"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Of one unit. memory in MiB, cpu in percent of one core (0: no limit), tasks as a count."""
+
+    memory: Annotated[int, msgspec.Meta(ge=16, le=2**20)] = 512
+    cpu: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    tasks: Annotated[int, msgspec.Meta(ge=4, le=65536)] = 256
+
+
+class Instance(msgspec.Struct, frozen=True, order=True):
+    """Which instance: all that a unit's name holds. slot is 0 for processes that have no port."""
+
+    environment: Id
+    release: ReleaseNumber
+    generation: Generation
+    slot: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    process: ProcessName
+    rank: Rank
+
+
+# ---- verbs -----------------------------------------------------------------------------------------------------
+
+
+class Verb(msgspec.Struct, frozen=True, tag_field="verb", forbid_unknown_fields=True):
+    """The base of every request."""
+
+
+class Status(Verb, frozen=True, tag="status"):
+    """→ AgentStatus."""
+
+
+class ReadKey(Verb, frozen=True, tag="read-key"):
+    """→ Key. Where LoadCredential cannot serve, the daemon gets its encryption key here."""
+
+
+class PrepareEnvironment(Verb, frozen=True, tag="prepare-environment"):
+    """Make users, groups, folders and the slice of an environment, if they are not there. → EnvironmentUsers."""
+
+    environment: Id
+    place: Place
+
+
+class RemoveEnvironment(Verb, frozen=True, tag="remove-environment"):
+    """Stop everything of it; remove route, site, units, launcher files, builds, data, caches, users. → Done."""
+
+    environment: Id
+    place: Place
+
+
+class RemoveMirror(Verb, frozen=True, tag="remove-mirror"):
+    """Remove an app's mirror. → Done."""
+
+    app: Id
+
+
+class StartFetch(Verb, frozen=True, tag="start-fetch"):
+    """Bring the app's mirror up to date and find the commit. Doing it again for the same id changes nothing. → Done.
+
+    The commit wanted is `commit` (which must be reachable from a branch) or the tip of `branch`.
+    """
+
+    id: Id
+    app: Id
+    repository: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    branch: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    commit: Commit | None = None
+
+
+class StartBuild(Verb, frozen=True, tag="start-build"):
+    """Build a commit into builds/<build>. Doing it again for the same id changes nothing. → Done."""
+
+    id: Id
+    app: Id
+    environment: Id
+    build: Id
+    commit: Commit
+    base_directory: Annotated[str, msgspec.Meta(max_length=1024)]
+    overrides: BuildOverrides
+    variables: Variables
+    limits: Limits
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)]
+    log_bytes: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PutRelease(Verb, frozen=True, tag="put-release"):
+    """Write the launcher file of a release. → Done."""
+
+    environment: Id
+    release: ReleaseNumber
+    generation: Generation
+    build: Id
+    plan: Plan
+    processes: dict[str, str]
+    """Name → command line; the release command is among them as `release` where there is one."""
+    variables: Variables
+
+
+class StartReleaseCommand(Verb, frozen=True, tag="start-release-command"):
+    """Run the `release` entry of a release's launcher file once. Again for the same id: changes nothing. → Done."""
+
+    id: Id
+    environment: Id
+    release: ReleaseNumber
+    generation: Generation
+    build: Id
+    limits: Limits
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)]
+
+
+class FindWork(Verb, frozen=True, tag="find-work"):
+    """→ Work, of state `unknown` if there is no trace of it."""
+
+    kind: WorkKind
+    id: Id
+
+
+class StopWork(Verb, frozen=True, tag="stop-work"):
+    """End it and everything it started, and forget it. Nothing to do is fine. → Done."""
+
+    kind: WorkKind
+    id: Id
+
+
+class StartInstances(Verb, frozen=True, tag="start-instances"):
+    """Start ranks 0 to count-1 of a process; those that run are left alone. → Done.
+
+    With a slot, the instance gets the port of (place, slot, rank). They start again by themselves when they end,
+    with back-off, and at boot.
+    """
+
+    environment: Id
+    place: Place
+    generation: Generation
+    """Fences."""
+    release: ReleaseNumber
+    release_generation: Generation
+    """Of the deployment that started the release in its slot: in the names of its units."""
+    slot: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    build: Id
+    process: ProcessName
+    count: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    limits: Limits
+    stop_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+
+
+class StopInstances(Verb, frozen=True, tag="stop-instances"):
+    """Stop instances of an environment (SIGTERM, then SIGKILL of the whole cgroup) and remove their units. → Done.
+
+    Answers when they are gone. `generation` fences; the other fields choose; None chooses all.
+    """
+
+    environment: Id
+    generation: Generation
+    release: ReleaseNumber | None = None
+    release_generation: Generation | None = None
+    process: ProcessName | None = None
+    from_rank: Rank = 0
+    """Ranks below it are kept: scaling down."""
+    but_process: ProcessName | None = None
+    """Every process but this one: a standby keeps `web` only."""
+
+
+class Switch(Verb, frozen=True, tag="switch"):
+    """Move the route by one rename. → Done; HostRefused if the route is not at `expected` (nor at `target` already).
+
+    0 means no route. For a static site (`folder` given by build) the marker is a link to the build's public folder.
+    """
+
+    environment: Id
+    place: Place
+    expected: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    target: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    generation: Generation
+
+
+class PutSlot(Verb, frozen=True, tag="put-slot"):
+    """Say what a slot of a static site serves, before it is switched to. → Done."""
+
+    environment: Id
+    place: Place
+    slot: SlotNumber
+    generation: Generation
+    build: Id
+    public_folder: Annotated[str, msgspec.Meta(max_length=1024)]
+    """Absolute, inside builds/<build>; checked again without following links out of it."""
+    previous_build: Id | None = None
+    previous_public_folder: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+
+
+class PutSite(Verb, frozen=True, tag="put-site"):
+    """Render the environment's site, test it, activate it and wait until nginx serves it. → Done.
+
+    The same as it is already: nothing is reloaded. A site that nginx refuses is not installed (HostRefused).
+    """
+
+    environment: Id
+    place: Place
+    hostnames: Annotated[tuple[Hostname, ...], msgspec.Meta(min_length=1, max_length=100)]
+    static: bool
+    web_count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+    """Instances of `web` that a slot's upstream names; all 8 ports may be named where that costs nothing."""
+
+
+class RemoveSite(Verb, frozen=True, tag="remove-site"):
+    """→ Done."""
+
+    environment: Id
+
+
+class DeleteBuild(Verb, frozen=True, tag="delete-build"):
+    """Move builds/<build> to the trash and empty it as its owner. → Done."""
+
+    environment: Id
+    build: Id
+
+
+class DeleteRelease(Verb, frozen=True, tag="delete-release"):
+    """Remove a release's launcher file. → Done."""
+
+    environment: Id
+    release: ReleaseNumber
+
+
+class Inspect(Verb, frozen=True, tag="inspect"):
+    """→ Box: what is really there, of one environment or all."""
+
+    environment: Id | None = None
+
+
+class Exits(Verb, frozen=True, tag="exits"):
+    """→ ExitRecords that nobody has acknowledged yet, oldest first; those in `acknowledge` are forgotten first."""
+
+    acknowledge: tuple[str, ...] = ()
+
+
+class Watch(Verb, frozen=True, tag="watch"):
+    """→ a stream of Changed, one frame each; at least one frame (`unit` empty) every 15 s."""
+
+
+Request = (
+    Status | ReadKey | PrepareEnvironment | RemoveEnvironment | RemoveMirror | StartFetch | StartBuild | PutRelease
+    | StartReleaseCommand | FindWork | StopWork | StartInstances | StopInstances | Switch | PutSlot | PutSite
+    | RemoveSite | DeleteBuild | DeleteRelease | Inspect | Exits | Watch
+)  # fmt: skip
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------
+
+
+class Answer(msgspec.Struct, frozen=True, tag_field="answer"):
+    """The base of every answer."""
+
+
+class Done(Answer, frozen=True, tag="done"):
+    """It is so."""
+
+
+class Refused(Answer, frozen=True, tag="refused"):
+    """It was not done. `code`: `invalid`, `stale`, `conflict`, `failed` or `unavailable`; the message is for people."""
+
+    code: str
+    message: str
+
+
+class AgentStatus(Answer, frozen=True, tag="status"):
+    version: str
+    installation: str
+
+
+class Key(Answer, frozen=True, tag="key"):
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Key(…)"
+
+
+class EnvironmentUsers(Answer, frozen=True, tag="environment-users"):
+    run_uid: int
+    build_uid: int
+
+
+class WorkState(StrEnum):
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    commit: Commit
+    subject: str
+    author: str
+
+
+class Work(Answer, frozen=True, tag="work"):
+    """How a piece of work stands. `reason` is a sentence for people when it ended and is not ok."""
+
+    state: WorkState
+    ok: bool = False
+    limit: str | None = None
+    """The limit it met: `memory`, `tasks`, `time`, `log`, `disk`."""
+    reason: str | None = None
+    fetched: Fetched | None = None
+    plan: Plan | None = None
+
+
+class RunningInstance(msgspec.Struct, frozen=True):
+    instance: Instance
+    active: str
+    """systemd's ActiveState: active, activating, deactivating, failed, inactive."""
+    sub: str
+    restarts: int
+    main_pid: int
+
+
+class Route(msgspec.Struct, frozen=True):
+    environment: Id
+    place: Place
+    slot: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    generation: Generation
+
+
+class Box(Answer, frozen=True, tag="box"):
+    instances: tuple[RunningInstance, ...]
+    routes: tuple[Route, ...]
+    sites: tuple[Id, ...]
+    environments: tuple[Id, ...]
+    """Environments that have users or folders here."""
+    builds: tuple[Id, ...]
+    work: tuple[tuple[WorkKind, Id], ...]
+
+
+class ExitRecord(msgspec.Struct, frozen=True):
+    """One end of one instance, asked for or not."""
+
+    id: str
+    instance: Instance
+    at: float
+    """Seconds since the epoch."""
+    asked: bool
+    exit_code: int | None
+    signal: str | None
+    out_of_memory: bool
+    tasks_refused: bool
+    unit: str
+    """The unit's name, by which its last lines are found in the journal."""
+    invocation: str
+
+
+class ExitRecords(Answer, frozen=True, tag="exits"):
+    records: tuple[ExitRecord, ...]
+
+
+class Changed(Answer, frozen=True, tag="changed"):
+    """Something changed: ask. `unit` is a hint; `work` is set when work ended; `exit` on a new exit record."""
+
+    unit: str = ""
+    instance: Instance | None = None
+    work: tuple[WorkKind, Id] | None = None
+    exit: bool = False
+
+
+Response = Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | ExitRecords | Changed
