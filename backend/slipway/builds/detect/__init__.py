@@ -1,0 +1,1 @@
+"""Detection: pure functions over a checkout, in words that the log repeats."""
