@@ -1,0 +1,72 @@
+"""Starting instances, naming them to nginx, counting what they still answer: for deployments and for settling."""
+
+from slipway.apps.models import App, Environment
+from slipway.deployments.tools import Tools
+from slipway.host.protocol import Limits, PutSite, StartInstances, StopInstances
+from slipway.processes.service import wanted
+from slipway.releases.models import Release
+from slipway.routing import sockets
+from slipway.routing.models import Slot
+from slipway.settings import RANKS
+
+
+async def start_instances(
+    tools: Tools, environment: Environment, generation: int, release: Release, slot: Slot, process: str
+) -> None:
+    """Start as many instances of a process as the environment wants; those that run are left alone.
+
+    `generation` is that of whoever asks: the host agent refuses it once a newer one was there.
+    """
+    count = wanted(environment, process)
+    if count == 0:
+        return
+    settings = release.settings
+    await tools.host.call(
+        StartInstances(
+            environment=environment.id,
+            place=environment.place,
+            generation=generation,
+            release=release.number,
+            release_generation=slot.generation,
+            slot=slot.number if process == "web" else 0,
+            build=release.build_id,
+            process=process,
+            count=count,
+            limits=Limits(memory=settings.memory, cpu=settings.cpu, tasks=settings.tasks),
+            stop_seconds=settings.stop_seconds,
+        )
+    )
+
+
+async def stop_slot(tools: Tools, generation: int, slot: Slot, *, but_process: str | None = None) -> None:
+    """Stop what runs of a slot's release, or all of it but one process; answers when it is gone.
+
+    `generation` is that of whoever asks, as in `start_instances`.
+    """
+    await tools.host.call(
+        StopInstances(
+            environment=slot.environment_id,
+            generation=generation,
+            release=slot.release_number,
+            release_generation=slot.generation,
+            but_process=but_process,
+        )
+    )
+
+
+async def put_site(tools: Tools, app: App, environment: Environment, *, static: bool) -> None:
+    """Make nginx serve the environment's hostname; nothing is reloaded where it does already."""
+    await tools.host.call(
+        PutSite(
+            environment=environment.id,
+            place=environment.place,
+            hostnames=(tools.routing.hostname(app, environment),),
+            static=static,
+            web_count=max(1, wanted(environment, "web")),
+        )
+    )
+
+
+def open_connections(tools: Tools, place: int, slot: int) -> int:
+    """How many connections a slot's instances have: nginx closes idle ones after a second."""
+    return sockets.established({tools.settings.port(place, slot, rank) for rank in range(RANKS)})

@@ -1,0 +1,31 @@
+"""Bring the repository's mirror up to date and find the commit."""
+
+from slipway.deployments.tools import Attempt, Failed, Tools, record, say
+from slipway.host.fetcher.reasons import NO_BRANCH
+from slipway.host.protocol import StartFetch, WorkKind
+
+
+async def fetch(tools: Tools, attempt: Attempt) -> None:
+    deployment, app = attempt.deployment, attempt.app
+    branch = deployment.branch or app.branch
+    await tools.host.call(
+        StartFetch(id=deployment.id, app=app.id, repository=app.repository, branch=branch, commit=deployment.commit)
+    )
+    work = await tools.watch.work(WorkKind.FETCH, deployment.id)
+    if not work.ok or work.fetched is None:
+        reason = work.reason or "The repository could not be fetched; what Git said stands in the log."
+        raise Failed(reason if work.limit else f"{reason} {_what_to_do(attempt, reason)}")
+    found = work.fetched
+    await record(
+        tools, attempt, commit=found.commit, commit_subject=found.subject[:500], commit_author=found.author[:200]
+    )
+    say(tools, attempt, f"Commit {found.commit[:10]} of {branch}: {found.subject}")
+
+
+def _what_to_do(attempt: Attempt, reason: str) -> str:
+    app, environment = attempt.app, attempt.environment
+    if not reason.startswith(NO_BRANCH):
+        return f"The address is {app.repository}; to change it: `slipway apps change {app.name} --repo URL`."
+    if environment.branch is not None:
+        return f"To deploy another one: `slipway settings {app.name} -e {environment.name} --branch NAME`."
+    return f"To deploy another one: `slipway apps change {app.name} --branch NAME`."

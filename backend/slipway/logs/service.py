@@ -1,0 +1,310 @@
+"""What builds and apps say: stored for deployments, read from the journal for apps, live for both."""
+
+import asyncio
+import re
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import structlog
+
+from slipway import clock
+from slipway.apps.models import Environment
+from slipway.db import Database
+from slipway.errors import Unavailable
+from slipway.events.hub import Hub
+from slipway.host.protocol import WorkKind
+from slipway.logs import journal, store
+from slipway.logs.journal import Entry, UnitNames
+from slipway.logs.models import LogLine, RuntimeLine
+from slipway.plan import END_OF_LOG
+
+RECENT = 2000
+BACKLOG = 2000
+"""Lines of a runtime log that are read at once for who was away."""
+MOST_WORK_CHARACTERS = 10_000_000
+"""Of a fetch and a release command together that are kept. A build has a limit of its own, and ends there."""
+_PHASE = {WorkKind.FETCH: "fetching", WorkKind.BUILD: "building", WorkKind.RELEASE_COMMAND: "releasing"}
+_CURSOR = re.compile(r"[A-Za-z0-9=;_-]{1,400}\Z")
+
+CUT = f"Slipway: more than {MOST_WORK_CHARACTERS // 1_000_000} MB of log; what follows is not kept."
+
+log = structlog.get_logger()
+
+
+class Logs:
+    """One reader of the journal feeds everybody. Lines of deployments are shown once they are stored."""
+
+    def __init__(self, db: Database, hub: Hub, names: UnitNames) -> None:
+        self._db = db
+        self._hub = hub
+        self._names = names
+        self._pending: list[tuple[int, datetime, str, str]] = []
+        self._held: dict[int, list[tuple[int, datetime, str, str]]] = {}
+        self._holding: dict[int, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._numbers: dict[int, int] = {}
+        self._recent: dict[int, deque[LogLine]] = {}
+        self._ended: set[int] = set()
+        self._kept: dict[int, int] = defaultdict(int)
+        """Characters of each deployment's fetch and release command so far."""
+        self._output_ends: dict[tuple[WorkKind, int], asyncio.Event] = defaultdict(asyncio.Event)
+        self._cursor: str | None = None
+        self._runtime: dict[int, set[asyncio.Queue[list[RuntimeLine]]]] = defaultdict(set)
+        self._flushed = asyncio.Condition()
+        self._flushes = 0
+
+    # ---- deployments -------------------------------------------------------------------------------------------
+
+    def write(self, deployment_id: int, phase: str, text: str) -> None:
+        """Add Slipway's own lines to a deployment's log."""
+        now = clock.now()
+        lines = self._held.get(deployment_id, self._pending)
+        for line in text.split("\n"):
+            lines.append((deployment_id, now, phase, line.replace("\0", "\N{SYMBOL FOR NULL}")))
+        self._wake.set()
+
+    def hold_back(self, kind: WorkKind, work_id: int, seconds: float) -> None:
+        """Let Slipway's own lines wait for the last line of a piece of work that has ended, at most so long.
+
+        journald tells its readers up to a quarter of a second late; the deployment itself need not wait for that.
+        """
+        if work_id not in self._held:
+            self._held[work_id] = []
+            self._holding[work_id] = asyncio.create_task(self._let_go(kind, work_id, seconds))
+
+    async def _let_go(self, kind: WorkKind, work_id: int, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._output_ends[(kind, work_id)].wait()
+        except TimeoutError:
+            pass
+        self._output_ends.pop((kind, work_id), None)
+        del self._holding[work_id]
+        self._pending += self._held.pop(work_id)
+        self._wake.set()
+
+    async def deployment_lines(self, deployment_id: int, after: int = 0, limit: int = 10000) -> list[LogLine]:
+        """Stored lines with numbers above `after`."""
+        async with self._db.connection() as connection:
+            return await store.list_lines(connection, deployment_id, after, limit)
+
+    async def last_deployment_lines(self, deployment_id: int, limit: int) -> list[LogLine]:
+        """The end of what is stored, oldest first."""
+        async with self._db.connection() as connection:
+            return await store.list_last_lines(connection, deployment_id, limit)
+
+    async def follow_deployment(self, deployment_id: int, after: int = 0) -> AsyncIterator[list[LogLine]]:
+        """Batches of lines with numbers above `after`, without gaps, until `finish_deployment` was called."""
+        topic = f"deployment-log:{deployment_id}"
+        async with self._hub.subscribe(topic) as changes:
+            while True:
+                # The order matters: whether it is finished is asked before the lines are read.
+                finished = deployment_id not in self._recent
+                batch = self._recent_after(deployment_id, after)
+                if batch is None:
+                    batch = await self.deployment_lines(deployment_id, after)
+                if batch:
+                    after = batch[-1].number
+                    yield batch
+                elif finished:
+                    return
+                else:
+                    await anext(changes)
+
+    def begin_deployment(self, deployment_id: int) -> None:
+        """Its log may grow: followers wait for more."""
+        self._recent.setdefault(deployment_id, deque(maxlen=RECENT))
+
+    async def finish_deployment(self, deployment_id: int) -> None:
+        """Its log is complete once what is pending is stored."""
+        if holding := self._holding.get(deployment_id):
+            await asyncio.wait([holding])
+        self._ended.add(deployment_id)
+        self._wake.set()
+        await self.flushed()
+
+    async def complete(self, deployment_id: int) -> None:
+        """Wait until all that was said of a deployment that has ended can be read: a moment at most."""
+        if deployment_id in self._recent:
+            await self.finish_deployment(deployment_id)
+
+    async def flushed(self) -> None:
+        """Wait until all that was written before is stored."""
+        wanted = self._flushes + (2 if self._pending else 1)
+
+        def reached() -> bool:
+            if self._flushes < wanted:
+                self._wake.set()  # each flush is asked for: the writer looks by itself every few seconds only
+            return self._flushes >= wanted
+
+        async with self._flushed:
+            await self._flushed.wait_for(reached)
+
+    def _recent_after(self, deployment_id: int, after: int) -> list[LogLine] | None:
+        """From memory where it reaches back that far, else None."""
+        recent = self._recent.get(deployment_id)
+        if recent is None or (not recent and self._numbers.get(deployment_id, 0) == 0 and after == 0):
+            return None
+        last = self._numbers.get(deployment_id)
+        if last is not None and after >= last:
+            return []
+        if recent and recent[0].number <= after + 1:
+            return list(recent)[after + 1 - recent[0].number :]
+        return None
+
+    # ---- runtime -----------------------------------------------------------------------------------------------
+
+    async def runtime_lines(
+        self, environment: Environment, limit: int = 200, before: str | None = None
+    ) -> list[RuntimeLine]:
+        """The newest lines of an environment's instances, or those before a cursor; oldest first."""
+        matches = [f"SYSLOG_IDENTIFIER=e{environment.id}"]
+        if before is None:
+            entries = await journal.run(journal.read_argv(matches, limit), self._names)
+        else:
+            if not _CURSOR.match(before):
+                return []
+            entries = await journal.run(journal.read_before_argv(matches, before, limit + 1), self._names)
+            entries = [entry for entry in reversed(entries) if entry.cursor != before]
+        return [line for entry in entries if (line := _runtime_line(entry, environment.id))]
+
+    async def last_lines(self, unit: str, limit: int = 20) -> list[str]:
+        """The last lines of one unit."""
+        matches = [f"_SYSTEMD_UNIT={unit}", "+", f"_SYSTEMD_USER_UNIT={unit}"]
+        return [entry.text for entry in await journal.run(journal.read_argv(matches, limit), self._names)]
+
+    async def follow_runtime(self, environment: Environment, after: str | None) -> AsyncIterator[list[RuntimeLine]]:
+        """Lines as they come; with a cursor, first those since it. Never ends by itself."""
+        queue: asyncio.Queue[list[RuntimeLine]] = asyncio.Queue(maxsize=1000)
+        self._runtime[environment.id].add(queue)
+        try:
+            given = after if after and _CURSOR.match(after) else None
+            if given:
+                matches = [f"SYSLOG_IDENTIFIER=e{environment.id}"]
+                # In parts: who comes back after days must not have all of it in memory at once.
+                while entries := await journal.run(journal.read_after_argv(matches, given, BACKLOG), self._names):
+                    given = entries[-1].cursor
+                    backlog = [line for entry in entries if (line := _runtime_line(entry, environment.id))]
+                    if backlog:
+                        yield backlog
+            while True:
+                batch = await queue.get()
+                if given:  # the one reader lags behind what was read directly, and brings it once more
+                    batch = [line for line in batch if journal.is_after(line.cursor, given)]
+                    if batch:
+                        given = None
+                if batch:
+                    yield batch
+        finally:
+            self._runtime[environment.id].discard(queue)
+            if not self._runtime[environment.id]:
+                del self._runtime[environment.id]
+
+    # ---- the reader and the writer -------------------------------------------------------------------------------
+
+    async def read_journal(self) -> None:
+        """Follow the journal for ever. What is read is stored together with how far it was read."""
+        while True:
+            try:
+                if self._cursor is None:
+                    async with self._db.connection() as connection:
+                        self._cursor = await store.find_cursor(connection)
+                async for batch in journal.follow(self._cursor, self._names):
+                    self._take(batch)
+            except Unavailable:
+                pass
+            await asyncio.sleep(0.5)
+
+    def _take(self, batch: list[Entry]) -> None:
+        runtime: dict[int, list[RuntimeLine]] = defaultdict(list)
+        for entry in batch:
+            if entry.work:
+                self._take_work(entry, entry.work)
+            elif entry.instance and entry.instance.environment in self._runtime:
+                line = _runtime_line(entry, entry.instance.environment)
+                if line:
+                    runtime[entry.instance.environment].append(line)
+        self._cursor = batch[-1].cursor
+        for environment_id, lines in runtime.items():
+            for queue in self._runtime[environment_id]:
+                if queue.full():  # a reader that does not keep up loses the oldest
+                    queue.get_nowait()
+                queue.put_nowait(lines)
+
+    def _take_work(self, entry: Entry, work: tuple[WorkKind, int]) -> None:
+        kind, work_id = work
+        if entry.text == END_OF_LOG:
+            self._output_ends[work].set()
+            return
+        text = entry.text
+        if kind is not WorkKind.BUILD:
+            if self._kept[work_id] > MOST_WORK_CHARACTERS:
+                return
+            self._kept[work_id] += len(text) + 1  # its end counts: empty lines fill a table as well
+            if self._kept[work_id] > MOST_WORK_CHARACTERS:
+                text = CUT
+        self._pending.append((work_id, entry.at, _PHASE[kind], text))
+        self._wake.set()
+
+    async def store_lines(self) -> None:
+        """Store what is pending, for ever, in batches."""
+        saved_cursor: str | None = None
+        while True:
+            try:
+                async with asyncio.timeout(5):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if self._pending or self._cursor != saved_cursor or self._ended:
+                try:
+                    saved_cursor = await self._store_batch()
+                except Unavailable:
+                    self._wake.set()
+                    await asyncio.sleep(0.5)
+                    continue
+            async with self._flushed:
+                self._flushes += 1
+                self._flushed.notify_all()
+            await asyncio.sleep(0.02)  # lets a burst become one batch
+
+    async def _store_batch(self) -> str | None:
+        count, cursor, ended = len(self._pending), self._cursor, set(self._ended)
+        pending = self._pending[:count]
+        numbers = dict(self._numbers)
+        lines: list[tuple[int, LogLine]] = []
+        async with self._db.transaction() as connection:
+            wanted = {deployment_id for deployment_id, *_ in pending}
+            known = await store.existing_deployments(connection, sorted(wanted)) if wanted else set()
+            for deployment_id in known - numbers.keys():
+                numbers[deployment_id] = await store.last_number(connection, deployment_id)
+            for deployment_id, at, phase, text in pending:
+                if deployment_id in known:
+                    numbers[deployment_id] += 1
+                    lines.append((deployment_id, LogLine(numbers[deployment_id], at, phase, text)))
+            if lines:
+                await store.copy_lines(connection, lines)
+            if cursor:
+                await store.put_cursor(connection, cursor)
+        del self._pending[:count]
+        self._numbers = numbers
+        for deployment_id, line in lines:
+            if deployment_id in self._recent:
+                self._recent[deployment_id].append(line)
+        for deployment_id in ended:
+            self._recent.pop(deployment_id, None)
+            self._numbers.pop(deployment_id, None)
+            self._kept.pop(deployment_id, None)
+            for kind in WorkKind:
+                self._output_ends.pop((kind, deployment_id), None)
+        self._ended -= ended
+        self._hub.publish(*(f"deployment-log:{one}" for one in {d for d, _ in lines} | ended))
+        return cursor
+
+
+def _runtime_line(entry: Entry, environment_id: int) -> RuntimeLine | None:
+    instance = entry.instance
+    if instance is None or instance.environment != environment_id:
+        return None
+    return RuntimeLine(entry.cursor, entry.at, instance.release, instance.process, instance.rank, entry.text)

@@ -1,0 +1,63 @@
+"""Answers and server errors of each environment, counted from nginx's access log as it grows."""
+
+import asyncio
+import os
+from collections import defaultdict, deque
+from pathlib import Path
+
+import msgspec
+
+KEPT = 2000
+"""Answers of an environment that are remembered."""
+LOOK_SECONDS = 0.5
+_MOST_BYTES = 8 * 1024 * 1024
+
+
+class _Line(msgspec.Struct, frozen=True):
+    at: float
+    environment: str = ""
+    status: int = 0
+    client: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class ErrorCounts:
+    """Reads by inode and offset, so that a rotated file is read to its end first; starts at the file's end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._answers: dict[int, deque[tuple[float, bool]]] = defaultdict(lambda: deque(maxlen=KEPT))
+
+    def since(self, environment_id: int, moment: float) -> tuple[int, int]:
+        """How many answers there were since a moment (seconds since the epoch), and how many of them were 5xx."""
+        recent = [bad for at, bad in self._answers.get(environment_id, ()) if at >= moment]
+        return len(recent), sum(recent)
+
+    async def read(self) -> None:
+        """Follow the file for ever."""
+        file, rest = None, b""
+        while True:
+            try:
+                if file is None:
+                    file = self._path.open("rb")
+                    file.seek(0, os.SEEK_END)
+                chunk = file.read(_MOST_BYTES)
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._take(line)
+                if not chunk and self._path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                    file.close()
+                    file, rest = self._path.open("rb"), b""
+            except OSError:  # not there yet, or just being rotated
+                pass
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            entry = _decoder.decode(line)
+        except msgspec.MsgspecError:
+            return
+        if entry.environment.isdigit() and not entry.client.startswith("unix:"):
+            self._answers[int(entry.environment)].append((entry.at, entry.status >= 500))
