@@ -1,0 +1,233 @@
+"""An environment's overview; making one, deleting one, changing its settings and the number of its instances."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import get, post
+from litestar.response import Redirect, Template
+
+from slipway.apps.models import PRODUCTION, App, Environment, EnvironmentSettings
+from slipway.apps.service import Apps
+from slipway.dashboard.frame import Frame, Frames
+from slipway.dashboard.settings_form import wrong_settings
+from slipway.dashboard.steps import steps_of
+from slipway.deployments.models import Deployment
+from slipway.deployments.service import Deployments
+from slipway.errors import HostRefused, Invalid, SlipwayError, Unavailable
+from slipway.events.models import Actor
+from slipway.processes.models import ProcessState
+from slipway.processes.service import Processes
+from slipway.releases.service import Releases
+from slipway.routing.service import Routing
+from slipway.settings import SLOTS
+from slipway.web.callers import Caller
+from slipway.web.policies import Policy
+from slipway.web.views import AnyRequest, Form, Notice, draw, errors_by_field, go, read_form
+
+ENVIRONMENT = "/apps/{app_name:str}/{environment_name:str}"
+SHOWN_DEPLOYMENTS = 6
+SHOWN_CRASHES = 5
+SLOT_WORDS = {
+    "incoming": "coming in",
+    "live": "gets the traffic",
+    "draining": "finishes its requests",
+    "standby": "warm standby",
+    "stopping": "stopping",
+}
+TEXTS = ("install_command", "build_command", "start_command", "release_command", "public_folder", "health_path")
+NUMBERS = ("health_seconds", "stop_seconds", "drain_seconds", "standby_seconds", "memory", "cpu", "tasks")
+
+
+class ProcessView(msgspec.Struct, frozen=True):
+    """One process of the live release, and how its instances do."""
+
+    name: str
+    command: str
+    wanted: int
+    restarts: int
+    tone: str
+    sign: str
+    words: str
+
+
+@get(ENVIRONMENT, policy=Policy.VIEWER)
+async def show_environment(
+    request: AnyRequest,
+    caller: Caller,
+    app: App,
+    environment: Environment,
+    frames: Frames,
+    deployments: Deployments,
+    releases: Releases,
+    routing: Routing,
+    processes: Processes,
+) -> Template:
+    frame, newest, kept, slots, crashes, running = await asyncio.gather(
+        frames.of(caller, app, environment),
+        deployments.list_deployments(app, environment, None, SHOWN_DEPLOYMENTS),
+        releases.list_releases(environment),
+        routing.list_slots(environment),
+        processes.list_crashes(environment, None, SHOWN_CRASHES),
+        _processes(processes, app, environment),
+    )
+    going = frame.going
+    held = {slot.number: slot for slot in slots}
+    return draw(
+        request,
+        "overview",
+        **frame.context(
+            "",
+            steps=steps_of(going, await deployments.list_phases(going)) if going else [],
+            deployments=newest,
+            live_deployment=_made(newest, frame),
+            releases=kept,
+            slots=[(number, held.get(number)) for number in SLOTS],
+            slot_words=SLOT_WORDS,
+            crashes=crashes,
+            processes=running,
+        ),
+    )
+
+
+def _made(newest: list[Deployment], frame: Frame) -> Deployment | None:
+    """The deployment that made the live release, where it is among the newest."""
+    if frame.live is None:
+        return None
+    same = [one for one in newest if one.commit == frame.live.commit and one.commit_subject]
+    return next((one for one in same if one.release_number == frame.live.number), same[0] if same else None)
+
+
+async def _processes(processes: Processes, app: App, environment: Environment) -> list[ProcessView] | None:
+    """None where the host agent cannot be asked: the rest of the page is shown all the same."""
+    try:
+        return [_process(one) for one in await processes.list_processes(app, environment)]
+    except (Unavailable, HostRefused):
+        return None
+
+
+def _process(process: ProcessState) -> ProcessView:
+    active = sum(one.active == "active" for one in process.instances)
+    if not process.wanted:
+        tone, sign, words = "", "circle-slash", "stopped"
+    elif active >= process.wanted:
+        tone, sign, words = "good", "check-circle", f"{active} running"
+    elif any(one.active == "failed" for one in process.instances):
+        tone, sign, words = "bad", "x-circle", f"{active} of {process.wanted} running"
+    else:
+        tone, sign, words = "busy", "hourglass", f"{active} of {process.wanted} running"
+    restarts = sum(one.restarts for one in process.instances)
+    return ProcessView(process.name, process.command, process.wanted, restarts, tone, sign, words)
+
+
+@post(ENVIRONMENT + "/scale", policy=Policy.MEMBER, status_code=303)
+async def scale(
+    request: AnyRequest, app: App, environment: Environment, actor: Actor, processes: Processes
+) -> Redirect:
+    """Set how many instances run of each process."""
+    wanted = (await read_form(request)).beginning_with("scale:")
+    await processes.scale(actor, app, environment, {name: _count(name, count) for name, count in wanted.items()})
+    return go(f"/apps/{app.name}/{environment.name}", Notice.SCALED)
+
+
+def _count(process: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 4:
+        raise Invalid(f"How many instances of {process[:60]}? It must be a number.", field=process)
+    return int(text)
+
+
+@get("/apps/{app_name:str}/environments/new", policy=Policy.MEMBER)
+async def show_new_environment(request: AnyRequest, app: App) -> Template:
+    return _draw_new(request, app, Form({}), {})
+
+
+@post("/apps/{app_name:str}/environments/new", policy=Policy.MEMBER, status_code=303)
+async def create_environment(request: AnyRequest, app: App, actor: Actor, apps: Apps) -> Any:
+    form = await read_form(request)
+    try:
+        made = await apps.create_environment(actor, app, form.text("name").strip(), form.text("branch").strip())
+    except SlipwayError as error:
+        return _draw_new(request, app, form, errors_by_field(error, {"name", "branch"}), status=error.status)
+    return go(f"/apps/{app.name}/{made.name}", Notice.ENVIRONMENT_CREATED)
+
+
+def _draw_new(request: AnyRequest, app: App, form: Form, errors: dict[str, str], status: int = 200) -> Template:
+    values = {name: form.text(name) for name in ("name", "branch")}
+    return draw(request, "new_environment", status=status, app=app, values=values, errors=errors)
+
+
+@post(ENVIRONMENT + "/delete", policy=Policy.OWNER, status_code=303)
+async def delete_environment(
+    request: AnyRequest, app: App, environment: Environment, actor: Actor, apps: Apps
+) -> Redirect:
+    """Begin to delete the environment; its name has to be typed."""
+    if (await read_form(request)).text("typed").strip() != environment.name:
+        raise Invalid(f"Nothing was deleted: what was typed is not the environment's name, {environment.name}.")
+    await apps.delete_environment(actor, app, environment)
+    return go(f"/apps/{app.name}/{PRODUCTION}", Notice.DELETING)
+
+
+@get(ENVIRONMENT + "/settings", policy=Policy.VIEWER)
+async def show_settings(
+    request: AnyRequest, caller: Caller, app: App, environment: Environment, frames: Frames
+) -> Template:
+    values = msgspec.structs.asdict(environment.settings) | {"branch": environment.branch}
+    return _draw_settings(request, await frames.of(caller, app, environment), values, {})
+
+
+@post(ENVIRONMENT + "/settings", policy=Policy.MEMBER, status_code=303)
+async def change_settings(
+    request: AnyRequest,
+    caller: Caller,
+    app: App,
+    environment: Environment,
+    actor: Actor,
+    frames: Frames,
+    apps: Apps,
+    deployments: Deployments,
+) -> Any:
+    """Replace the settings and the branch; everything that is wrong is told at once."""
+    form = await read_form(request)
+    values = _settings_values(form)
+    errors = wrong_settings(values)
+    branch = form.text("branch").strip() or None
+    if not errors:
+        try:
+            changed = msgspec.convert(values, EnvironmentSettings)
+            if branch != environment.branch:
+                environment = await apps.change_branch(actor, app, environment, branch)
+            before = await deployments.latest([environment.id])
+            await apps.change_settings(actor, app, environment, changed)
+            after = await deployments.latest([environment.id])
+            notice = Notice.RELEASING if after != before else Notice.SAVED
+            return go(f"/apps/{app.name}/{environment.name}/settings", notice)
+        except SlipwayError as error:
+            errors = errors_by_field(error, {*TEXTS, *NUMBERS, "branch"})
+    frame = await frames.of(caller, app, environment)
+    return _draw_settings(request, frame, values | {"branch": branch}, errors, status=422)
+
+
+def _settings_values(form: Form) -> dict[str, Any]:
+    values: dict[str, Any] = {name: form.text(name).strip() or None for name in TEXTS}
+    for name in NUMBERS:
+        text = form.text(name).strip()
+        # What is no number goes on as text, so that it is refused together with everything else that is wrong.
+        values[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+    return values | {"stop_then_start": bool(form.text("stop_then_start"))}
+
+
+def _draw_settings(
+    request: AnyRequest, frame: Frame, values: dict[str, Any], errors: dict[str, str], status: int = 200
+) -> Template:
+    return draw(request, "settings", status=status, **frame.context("/settings", values=values, errors=errors))
+
+
+HANDLERS = [
+    show_environment,
+    scale,
+    show_new_environment,
+    create_environment,
+    delete_environment,
+    show_settings,
+    change_settings,
+]

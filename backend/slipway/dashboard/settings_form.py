@@ -1,0 +1,31 @@
+"""What is wrong with settings that were typed, in plain words: the types know the bounds, people do not know types."""
+
+from typing import Any
+
+import msgspec
+
+from slipway.apps.models import EnvironmentSettings
+from slipway.web.fields import wrong_fields
+
+HEALTH_PATH = "A path that must begin with / and hold no spaces; plain ASCII, at most 1024 characters."
+
+
+def wrong_settings(values: dict[str, Any]) -> dict[str, str]:
+    """Each field that cannot be accepted → what it must be."""
+    rules = msgspec.inspect.type_info(EnvironmentSettings)
+    assert isinstance(rules, msgspec.inspect.StructType), "the settings are a Struct"
+    kinds = {field.encode_name: field.type for field in rules.fields}
+    wrong = wrong_fields(msgspec.json.encode(values), EnvironmentSettings)
+    return {one.field: _rule(one.field, kinds[one.field]) if one.field in kinds else one.message for one in wrong}
+
+
+def _rule(field: str, kind: msgspec.inspect.Type) -> str:
+    if field == "health_path":
+        return HEALTH_PATH
+    if isinstance(kind, msgspec.inspect.IntType):
+        return f"Must be a whole number from {kind.ge} to {kind.le}."
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return _rule(field, next(one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)))
+    if isinstance(kind, msgspec.inspect.StrType):
+        return f"Must be text of at most {kind.max_length} characters."
+    return "Cannot be this."

@@ -1,0 +1,92 @@
+"""/api/status: how Slipway itself does; /api/changes: that something changed."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+from litestar.types import ASGIApp
+
+from slipway import __version__
+from slipway.accounts.service import Accounts
+from slipway.apps.service import Apps
+from slipway.db import Database
+from slipway.errors import Unavailable
+from slipway.events.hub import Hub
+from slipway.host.client import Host
+from slipway.settings import Settings
+from slipway.system.health import PartHealth, ask_all
+from slipway.web.callers import Caller
+from slipway.web.context import still_allowed
+from slipway.web.policies import Policy
+from slipway.web.streams import IDLE, encode_event, event_stream, within_idle
+
+
+class Ping(msgspec.Struct, frozen=True):
+    ok: bool
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    ok: bool
+    version: str
+    url: str
+    mode: str
+    has_accounts: bool | None
+    """Whether anyone can sign in yet; null while the database does not answer."""
+    parts: list[PartHealth]
+
+
+@get("/api/ping", policy=Policy.PUBLIC, sync_to_thread=False)
+def ping() -> Ping:
+    """Whether the daemon answers."""
+    return Ping(ok=True)
+
+
+@get("/api/status", policy=Policy.SIGNED_IN)
+async def show_status(settings: Settings, db: Database, host: Host, accounts: Accounts) -> StatusView:
+    """Version, address, and whether each part answers."""
+    parts = await ask_all(db, host, settings)
+    ok = all(part.ok for part in parts)
+    try:
+        has_accounts = await accounts.has_accounts()
+    except Unavailable:
+        has_accounts = None
+    return StatusView(ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts)
+
+
+@get("/api/changes", policy=Policy.SIGNED_IN)
+async def stream_changes(request: Request[Any, Any, Any], caller: Caller, apps: Apps, hub: Hub) -> ASGIApp:
+    """Server-Sent Events: `changed` with topics (`apps`, `app:<id>`, `environment:<id>`) of what the caller may see.
+
+    Topics say that something changed, never what: fetch it again.
+    """
+    return event_stream(_changes(caller, apps, hub), still_allowed(request))
+
+
+async def _changes(caller: Caller, apps: Apps, hub: Hub) -> AsyncIterator[bytes]:
+    yield encode_event("changed", ["apps"])
+    while True:
+        topics = await _visible_topics(caller, apps)
+        async with hub.subscribe(*topics) as changes:
+            while True:
+                changed = await within_idle(anext(changes))
+                if changed is None:
+                    yield IDLE
+                    continue
+                yield encode_event("changed", sorted(changed))
+                if "apps" in changed:
+                    break  # there may be new apps and environments: subscribe anew
+
+
+async def _visible_topics(caller: Caller, apps: Apps) -> list[str]:
+    topics = ["apps"]
+    after: str | None = None
+    while found := await apps.list_apps(caller.team_ids, after, 100):
+        for app in found:
+            topics.append(f"app:{app.id}")
+            topics += [f"environment:{one.id}" for one in await apps.list_environments(app)]
+        after = found[-1].name
+    return topics
+
+
+HANDLERS = [ping, show_status, stream_changes]

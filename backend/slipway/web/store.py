@@ -1,0 +1,53 @@
+"""Answers of creating requests, kept for their Idempotency-Key."""
+
+from datetime import timedelta
+
+import msgspec
+
+from slipway.db import Connection
+
+KEPT = timedelta(hours=24)
+STALE = timedelta(seconds=120)
+"""A request that has been under way for longer has died with its process."""
+
+
+class KeptAnswer(msgspec.Struct, frozen=True):
+    """`status` is None while the first request is under way."""
+
+    request_hash: bytes
+    status: int | None
+    body: bytes | None
+
+
+async def claim_key(connection: Connection, account_id: int, key: str, request_hash: bytes) -> KeptAnswer | None:
+    """Take a key for a request. → None when it is ours now, else what the first request left."""
+    await connection.execute(
+        """DELETE FROM idempotency_keys
+           WHERE created_at < now() - $1::interval OR (status IS NULL AND created_at < now() - $2::interval)""",
+        KEPT, STALE,
+    )  # fmt: skip
+    taken = await connection.fetchval(
+        """INSERT INTO idempotency_keys (account_id, key, request_hash) VALUES ($1, $2, $3)
+           ON CONFLICT DO NOTHING RETURNING true""",
+        account_id, key, request_hash,
+    )  # fmt: skip
+    if taken:
+        return None
+    row = await connection.fetchrow(
+        "SELECT request_hash, status, body FROM idempotency_keys WHERE account_id = $1 AND key = $2", account_id, key
+    )
+    # Gone between the two statements: the other request has just failed, and the client may send again.
+    return KeptAnswer(request_hash, None, None) if row is None else KeptAnswer(**dict(row))
+
+
+async def keep_answer(connection: Connection, account_id: int, key: str, status: int, body: bytes) -> None:
+    await connection.execute(
+        "UPDATE idempotency_keys SET status = $3, body = $4 WHERE account_id = $1 AND key = $2",
+        account_id, key, status, body,
+    )  # fmt: skip
+
+
+async def release_key(connection: Connection, account_id: int, key: str) -> None:
+    await connection.execute(
+        "DELETE FROM idempotency_keys WHERE account_id = $1 AND key = $2 AND status IS NULL", account_id, key
+    )
