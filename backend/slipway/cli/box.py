@@ -1,0 +1,70 @@
+"""slipway status, token, setup-link, down"""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from slipway.cli import exits, options
+from slipway.cli.client import Client, CliError
+from slipway.cli.output import print_json, say
+
+
+@click.command("status")
+@options.as_json
+def status(as_json: bool) -> None:
+    """Whether Slipway is well, its address and version."""
+    found = Client().get("status")
+    if as_json:
+        print_json(found)
+    else:
+        say(f"Slipway {found['version']}  {found['url']}  ({found['mode']})")
+        for part in found["parts"]:
+            say(f"  {'ok  ' if part['ok'] else 'BAD '} {part['name']}: {part['detail']}")
+    if not found["ok"]:
+        raise CliError("Not everything answers. `slipway doctor` looks closer.", exits.FAILED)
+
+
+@click.group("token")
+def token() -> None:
+    """API tokens."""
+
+
+@token.command("create")
+@click.option("--name", required=True, metavar="N", help="What it is for.")
+@click.option("--email", metavar="ADDRESS", help="Whose it is to be; needed where there are several accounts.")
+@options.as_json
+def create_token(name: str, email: str | None, as_json: bool) -> None:
+    """Make a token. It is printed this once."""
+    made = Client().post("tokens", body={"name": name} | ({"email": email} if email else {}))
+    if as_json:
+        print_json(made)
+        return
+    print(made["token"])
+
+
+@click.command("setup-link")
+@options.as_json
+def setup_link(as_json: bool) -> None:
+    """A one-time link that makes an owner's account.
+
+    With the e-mail address of an account that is there, it gives that one a new password. The link is good for a
+    day; earlier ones are void.
+    """
+    made = Client().post("setup-link")
+    if as_json:
+        print_json(made)
+        return
+    print(made["url"])
+
+
+@click.command("down")
+def down() -> None:
+    """Stop everything of this installation (local mode). Its folder stays; ./install.sh --try resumes it."""
+    from slipway.local import main as local
+
+    settings = os.environ.get("SLIPWAY_SETTINGS")
+    if settings is None:
+        raise CliError("There is no local installation here: use the `slipway` in its folder's bin/.", exits.USAGE)
+    sys.exit(local(["down", "--state", str(Path(settings).resolve().parents[2])]))

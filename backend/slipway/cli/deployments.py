@@ -1,0 +1,185 @@
+"""slipway deploy, deployments, cancel, releases, rollback, scale"""
+
+import re
+from typing import Any
+
+import click
+
+from slipway.cli import exits, options
+from slipway.cli.client import Client, CliError
+from slipway.cli.output import ago, log_text, print_json, print_table, say
+
+
+@click.command("deploy")
+@click.argument("app")
+@click.option("--commit", metavar="SHA", help="A commit's full id; the branch's tip unless given.")
+@click.option("--wait", is_flag=True, help="Print the log, and end with the deployment: 0 live, 1 not.")
+@options.environment
+@options.as_json
+def deploy(app: str, commit: str | None, wait: bool, environment: str, as_json: bool) -> None:
+    """Build the branch's tip, and switch to it once it answers."""
+    client = Client()
+    asked = client.post("apps", app, "environments", environment, "deployments", body={"commit": commit})
+    _finish(client, app, asked, wait, as_json)
+
+
+@click.command("rollback")
+@click.argument("app")
+@click.option("--to", metavar="vN", help="The release; the one before the live one unless given.")
+@click.option("--wait", is_flag=True, help="Print the log, and end with the deployment: 0 live, 1 not.")
+@options.environment
+@options.as_json
+def rollback(app: str, to: str | None, wait: bool, environment: str, as_json: bool) -> None:
+    """Make an earlier release live again."""
+    client = Client()
+    number = None if to is None else _release_number(to)
+    asked = client.post("apps", app, "environments", environment, "rollback", body={"to": number})
+    _finish(client, app, asked, wait, as_json)
+
+
+@click.command("cancel")
+@click.argument("app")
+@click.argument("number", type=click.IntRange(1))
+@options.as_json
+def cancel(app: str, number: int, as_json: bool) -> None:
+    """Stop a deployment. What is live goes on."""
+    stopped = Client().post("apps", app, "deployments", str(number), "cancel")
+    if as_json:
+        print_json(stopped)
+        return
+    say(f"Deployment {number} is being cancelled." if not stopped["ended"] else f"Deployment {number} was cancelled.")
+
+
+@click.command("deployments")
+@click.argument("app")
+@click.option("-e", "--environment", metavar="NAME", help="Only this environment's.")
+@options.limit
+@options.as_json
+def deployments(app: str, environment: str | None, limit: int, as_json: bool) -> None:
+    """What was deployed, newest first."""
+    where = ("apps", app, "environments", environment) if environment else ("apps", app)
+    found = Client().every(*where, "deployments", limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            str(one["id"]),
+            one["environment"],
+            one["kind"],
+            one["state"],
+            one["release"] or "",
+            (one["commit"] or "")[:10],
+            ago(one["created_at"]),
+            one["reason"] or one["commit_subject"] or "",
+        ]
+        for one in found
+    ]
+    headings = ["No.", "Environment", "Kind", "State", "Release", "Commit", "When", ""]
+    print_table(headings, rows, f"Nothing was deployed yet: slipway deploy {app} --wait")
+
+
+@click.command("releases")
+@click.argument("app")
+@options.environment
+@options.as_json
+def releases(app: str, environment: str, as_json: bool) -> None:
+    """The live release, and those that can be rolled back to."""
+    found = Client().get("apps", app, "environments", environment, "releases")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [one["name"], "live" if one["live"] else "", one["commit"][:10], one["reason"], ago(one["created_at"])]
+        for one in found
+    ]
+    print_table(["Release", "", "Commit", "Made by", "When"], rows, "Nothing was released yet.")
+
+
+@click.command("scale")
+@click.argument("app")
+@click.argument("counts", nargs=-1, required=True, metavar="PROCESS=N…")
+@options.environment
+@options.as_json
+def scale(app: str, counts: tuple[str, ...], environment: str, as_json: bool) -> None:
+    """How many instances of each process run."""
+    wanted = dict(_count(one) for one in counts)
+    changed = Client().request("PUT", ("apps", app, "environments", environment, "scale"), body=wanted)
+    if as_json:
+        print_json(changed)
+        return
+    say(", ".join(f"{process} × {number}" for process, number in wanted.items()))
+
+
+def print_deployment_log(client: Client, app: str, number: int, *, follow: bool) -> dict[str, Any] | None:
+    """Print the log from its beginning. → with `follow`, how the deployment ended."""
+    phase = None
+    if follow:
+        for event in client.stream("apps", app, "deployments", str(number), "log", "stream"):
+            if event.name == "line":
+                phase = _print_lines(event.data, phase)
+            elif event.name == "end":
+                return {"state": event.data["state"], "reason": event.data["reason"]}
+        return None
+    after = "0"
+    while True:
+        page = client.get("apps", app, "deployments", str(number), "log", format="json", after=after)
+        phase = _print_lines(page["items"], phase)
+        if page["next"] is None:
+            return None
+        after = page["next"]
+
+
+def _print_lines(lines: list[dict[str, Any]], phase: str | None) -> str | None:
+    for line in lines:
+        if line["phase"] != phase:
+            phase = line["phase"]
+            say(f"── {phase}")
+        say(log_text(line["text"]))
+    return phase
+
+
+def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json: bool) -> None:
+    number = asked["id"]
+    if not wait:
+        if as_json:
+            print_json(asked)
+        else:
+            say(f"Deployment {number} of {app} is queued. Watch it: slipway logs {app} --build {number} -f")
+        return
+    if as_json:
+        for _ in client.stream("apps", app, "deployments", str(number), "log", "stream"):
+            pass
+    else:
+        print_deployment_log(client, app, number, follow=True)
+    detail = client.get("apps", app, "deployments", str(number))
+    deployment = detail["deployment"]
+    if as_json:
+        print_json(deployment | {"phases": detail["phases"]})
+    elif deployment["state"] == "live":
+        _say_times(detail["phases"])
+    if deployment["state"] != "live":
+        reason = deployment["reason"] or "no reason was given"
+        raise CliError(f"Deployment {number} {_ended(deployment['state'])}: {reason}", exits.FAILED)
+
+
+def _say_times(phases: list[dict[str, Any]]) -> None:
+    say(", ".join(f"{one['phase']} {one['seconds']:.1f} s" for one in phases if one["seconds"] is not None))
+
+
+def _ended(state: str) -> str:
+    return {"failed": "failed", "cancelled": "was cancelled", "superseded": "was superseded"}.get(state, state)
+
+
+def _release_number(text: str) -> int:
+    found = re.fullmatch(r"v?([1-9][0-9]{0,8})", text)
+    if found is None:
+        raise click.UsageError(f"{text!r} is not a release: say v3.")
+    return int(found[1])
+
+
+def _count(text: str) -> tuple[str, int]:
+    process, equals, number = text.partition("=")
+    if not equals or not number.isascii() or not number.isdigit() or len(number) > 6:
+        raise click.UsageError(f"{text!r} is not PROCESS=NUMBER, such as worker=2.")
+    return process, int(number)

@@ -1,0 +1,55 @@
+"""The folders of an installation: who owns each, and who may enter."""
+
+import shutil
+
+import msgspec
+
+from slipway.settings import Settings
+
+_ROOT = "root"
+
+
+class Folder(msgspec.Struct, frozen=True):
+    path: str
+    mode: int
+    owner: str = _ROOT
+    group: str = _ROOT
+
+
+FOLDERS = (
+    Folder("etc/slipway", 0o755),
+    Folder("etc/slipway/tls", 0o755),
+    Folder("etc/slipway/nginx", 0o755),
+    Folder("etc/slipway/nginx/sites", 0o755),
+    Folder("etc/slipway/nginx/snippets", 0o755),
+    Folder("var/lib/slipway", 0o755),
+    Folder("var/lib/slipway/agent", 0o700),
+    Folder("var/lib/slipway/mirrors", 0o711, owner="slipway-fetch"),
+    Folder("var/lib/slipway/postgresql", 0o700, owner="slipway-postgres", group="slipway-postgres"),
+    Folder("srv/slipway", 0o755),
+    Folder("srv/slipway/builds", 0o711),
+    Folder("srv/slipway/data", 0o711),
+    Folder("srv/slipway/launch", 0o711),
+    Folder("srv/slipway/live", 0o755),
+    Folder("srv/slipway/trash", 0o700),
+    Folder("var/cache/slipway", 0o711),
+    Folder("var/cache/slipway/nginx", 0o755),
+    # nginx's master opens its logs as root: whoever could write here could make it write anywhere.
+    Folder("var/log/slipway", 0o750, group="slipway"),
+    Folder("run/slipway", 0o755),
+    Folder("run/slipway/orders", 0o711),
+    Folder("run/slipway/exits", 0o700),
+    Folder("run/slipway/postgresql", 0o750, owner="slipway-postgres", group="slipway"),
+)
+
+
+def ensure(settings: Settings) -> None:
+    """Make each, with its owner and mode; in session mode everything belongs to the one user."""
+    for folder in FOLDERS:
+        path = settings.paths.root / folder.path
+        path.mkdir(parents=True, exist_ok=True)
+        if settings.switches_users:
+            shutil.chown(path, folder.owner, folder.group)
+            path.chmod(folder.mode)
+        else:
+            path.chmod(folder.mode & 0o700)

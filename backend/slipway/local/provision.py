@@ -1,0 +1,55 @@
+"""Everything that an installation's units need before they start: `python -m slipway.local.provision UNITS`.
+
+Run inside the installation's world, as its root (in session mode: as its one user). Doing it again mends what is
+not so and changes nothing else. `UNITS` is the folder for unit files.
+"""
+
+import sys
+from pathlib import Path
+
+from slipway import settings as installed
+from slipway.errors import SlipwayError
+from slipway.local import certificate, folders, postgresql, templates, users
+from slipway.settings import Settings
+
+
+def provision(settings: Settings, units: Path) -> None:
+    if settings.switches_users:
+        users.ensure(settings.apps.first_uid)
+    folders.ensure(settings)
+    postgresql.ensure_cluster(settings)
+    if settings.http.tls:
+        certificate.ensure(settings)
+    release = settings.paths.current
+    _write_all(units, templates.render_units(settings, release))
+    _write_all(settings.paths.nginx, templates.render_nginx(settings, release))
+    _write(settings.paths.etc / "logrotate.conf", templates.render_logrotate(settings, release))
+    generation = settings.paths.nginx / "generation.conf"
+    if not generation.exists():
+        generation.write_text('return 200 "0\\n";\n')
+
+
+def _write_all(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        _write(folder / name, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text)
+    scratch.chmod(0o644)
+    scratch.rename(path)
+
+
+def main() -> int:
+    try:
+        provision(installed.load(), Path(sys.argv[1]))
+    except SlipwayError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

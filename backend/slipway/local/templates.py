@@ -1,0 +1,77 @@
+"""Slipway's own units and nginx configuration, rendered from the templates of the release that runs."""
+
+import os
+import resource
+import shutil
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from slipway.errors import Unavailable
+from slipway.local import postgresql
+from slipway.settings import Mode, Settings
+
+_MOST_OPEN_FILES = 65536
+_MOST_WORKERS = 4
+
+
+def render_units(settings: Settings, release: Path) -> dict[str, str]:
+    """File name → text, of every unit."""
+    templates = _templates(release / "systemd")
+    values = _values(settings)
+    units = {}
+    for name in sorted(templates.list_templates(extensions=["j2"])):
+        unit = name.removesuffix(".j2")
+        own = f"slipway-{settings.id}.target" if unit == "slipway.target" else f"slipway-{settings.id}-{unit}"
+        units[own] = templates.get_template(name).render(values)
+    return units
+
+
+def render_nginx(settings: Settings, release: Path) -> dict[str, str]:
+    """Path below /etc/slipway/nginx → text."""
+    templates = _templates(release / "nginx")
+    values = _values(settings)
+    files = {"nginx.conf": "nginx.conf.j2", "panel.conf": "panel.conf.j2", "snippets/proxy.conf": "proxy.conf.j2"}
+    return {path: templates.get_template(name).render(values) for path, name in files.items()}
+
+
+def render_logrotate(settings: Settings, release: Path) -> str:
+    return _templates(release / "logrotate").get_template("slipway.j2").render(_values(settings))
+
+
+def _templates(folder: Path) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  not HTML; every value is Slipway's own
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    binaries = postgresql.binaries(settings)
+    return {
+        "id": settings.id,
+        "paths": settings.paths,
+        "switches_users": settings.switches_users,
+        "wanted_by": "multi-user.target" if settings.mode is Mode.SERVER else "default.target",
+        "python": settings.paths.current / "venv/bin/python",
+        "postgres": binaries / "postgres",
+        "postgres_major": binaries.parent.name,
+        "nginx": find_program("nginx", "nginx-light"),
+        "workers": min(os.cpu_count() or 1, _MOST_WORKERS),
+        "open_files": min(_MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        "address": settings.http.address,
+        "port": settings.http.port,
+        "panel": settings.http.panel,
+        "tls": settings.http.tls,
+    }
+
+
+def find_program(name: str, package: str) -> str:
+    found = shutil.which(name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise Unavailable(f"{name} is not installed. Install the package {package}, and try again.")
+    return found
