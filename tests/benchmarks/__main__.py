@@ -1,0 +1,79 @@
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import date
+
+from tests.benchmarks import deploying, memory, streams, switches, throughput
+from tests.benchmarks.bench_box import BenchBox, bench_box
+from tests.benchmarks.figures import Section
+from tests.integration.conftest import CHECKOUT
+
+Measure = Callable[[BenchBox], Awaitable[Section]]
+BENCHMARKS: dict[str, Measure] = {
+    "memory": memory.measure,
+    "switches": switches.measure,
+    "deploying": deploying.measure,
+    "throughput": throughput.measure,
+    "streams": streams.measure,
+}
+REPORT = CHECKOUT / "docs/BENCHMARKS.md"
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    sections = asyncio.run(_measure(names or list(BENCHMARKS)))
+    if not names:
+        REPORT.parent.mkdir(exist_ok=True)
+        REPORT.write_text(_report(sections))
+    failures = [f"{section.title}: {failure}" for section in sections for failure in section.failures]
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+async def _measure(names: list[str]) -> list[Section]:
+    sections = []
+    with bench_box() as bench:
+        for name in names:
+            began = time.monotonic()
+            section = await BENCHMARKS[name](bench)
+            sections.append(section)
+            print(f"{section.text()}\n({name}: {time.monotonic() - began:.0f} s)\n", flush=True)
+    return sections
+
+
+def _report(sections: list[Section]) -> str:
+    head = f"""\
+# Benchmarks
+
+Written by `make bench` on {date.today():%d %B %Y}; the figures are as measured, the bad ones too.
+{_machine()}
+Clients, server, database and the measured apps shared its cores, so that ratios within a table say more than single
+figures do.
+"""
+    return "\n".join([head, *(section.text() for section in sections)])
+
+
+def _machine() -> str:
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"The machine: {os.cpu_count()} cores, {memory_gib:.0f} GiB of memory, "
+        f"Linux {platform.release().split('-')[0]}, "
+        f"{_said('nginx', '-v').replace('nginx version: ', '')}, "
+        f"PostgreSQL {_said('psql', '--version').split()[2]}, Python {platform.python_version()}."
+    )
+
+
+def _said(*argv: str) -> str:
+    return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,183 @@
+"""How answers look: problems, pages of lists, keys for requests that are sent twice."""
+
+import asyncio
+
+import pytest
+from tests.integration.api.conftest import Panel
+
+NEW_APP = {"name": "shop", "repository": "https://git.example.org/shop.git"}
+
+
+async def test_errors_are_problem_details(cast: Panel) -> None:
+    async with cast.client("owner") as owner:
+        taken = {"name": "blog", "repository": "https://git.example.org/y"}
+        for answer, status, code in (
+            (await owner.get("/api/apps/missing"), 404, "not-found"),
+            (await owner.get("/api/nothing"), 404, "not-found"),
+            (
+                await owner.post("/api/apps", json=taken),
+                409,
+                "conflict",
+            ),
+            (await owner.post("/api/apps", content=b"{"), 400, "invalid"),
+            (await owner.post("/api/apps", content=b"x" * 2_000_000), 413, "too-large"),
+            (await owner.put("/api/apps", json={}), 405, "method-not-allowed"),
+        ):
+            problem = answer.json()
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code), problem
+            assert problem["title"]
+            assert problem["detail"]
+
+
+async def test_every_wrong_field_is_told_at_once(cast: Panel) -> None:
+    async with cast.client("owner") as owner:
+        answer = await owner.post("/api/apps", json={"name": 7, "branch": [], "colour": "blue"})
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.json()["errors"]} == {"name", "repository", "branch", "colour"}
+
+
+async def test_wrong_parts_of_a_query_are_told_by_name(cast: Panel) -> None:
+    async with cast.client("owner") as owner:
+        for query in ("limit=0", "limit=101", "limit=x", "cursor=%00", "cursor=!!", "cursor=MQ"):
+            answer = await owner.get(f"/api/apps?{query}")
+            assert answer.status_code == 422, (query, answer.text)
+            assert answer.json()["errors"][0]["field"] == query.split("=")[0]
+
+
+async def test_an_error_of_slipways_own_tells_an_id_and_nothing_else(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr(cast.slipway.apps, "list_apps", broken)
+    async with cast.client("owner") as owner:
+        answer = await owner.get("/api/apps")
+    assert answer.status_code == 500
+    assert answer.json()["id"]
+    assert "swordfish" not in answer.text
+    assert "RuntimeError" not in answer.text
+
+
+async def test_without_the_database_answers_say_so(cast: Panel) -> None:
+    async with cast.client("owner") as owner:
+        assert (await owner.get("/api/apps")).status_code == 200
+        dsn, cast.slipway.db._dsn = cast.slipway.db._dsn, "postgresql:///nothing?host=/nonexistent"
+        await cast.slipway.db.close()
+        answer = await owner.get("/api/apps")
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (await owner.get("/api/ping")).status_code == 200
+        cast.slipway.db._dsn = dsn
+        assert (await owner.get("/api/apps")).status_code == 200
+
+
+async def test_a_list_comes_in_pages_that_miss_nothing_and_repeat_nothing(cast: Panel) -> None:
+    async with cast.client("owner") as owner:
+        for number in range(7):
+            body = {"name": f"app-{number}", "repository": "https://git.example.org/a.git"}
+            assert (await owner.post("/api/apps", json=body)).status_code == 201
+        seen: list[str] = []
+        query = "limit=3"
+        while query:
+            found = (await owner.get(f"/api/apps?{query}")).json()
+            seen += [app["name"] for app in found["items"]]
+            query = f"limit=3&cursor={found['next']}" if found["next"] else ""
+        assert seen == sorted([*(f"app-{number}" for number in range(7)), "blog"])
+        events = (await owner.get("/api/events?limit=5")).json()
+        older = (await owner.get(f"/api/events?limit=100&cursor={events['next']}")).json()
+        ids = [event["id"] for event in events["items"] + older["items"]]
+        assert ids == sorted(ids, reverse=True)
+        assert len(set(ids)) == len(ids)
+
+
+async def test_the_same_key_with_the_same_request_gets_the_same_answer_and_does_it_once(cast: Panel) -> None:
+    path = "/api/apps/blog/environments/production/deployments"
+    async with cast.client("member") as member:
+        first = await member.post(path, json={}, headers={"idempotency-key": "push-1"})
+        again = await member.post(path, json={}, headers={"idempotency-key": "push-1"})
+        assert first.status_code == again.status_code == 201
+        assert first.json() == again.json()
+        assert again.headers["idempotency-replayed"] == "true"
+        assert len((await member.get("/api/apps/blog/deployments")).json()["items"]) == 1
+        other = await member.post(path, json={"commit": "a" * 40}, headers={"idempotency-key": "push-1"})
+        assert other.status_code == 422
+        for key in ("", "x" * 256, "has space"):
+            assert (await member.post(path, json={}, headers={"idempotency-key": key})).status_code == 422, key
+    async with cast.client("owner") as owner:
+        theirs = await owner.post(path, json={}, headers={"idempotency-key": "push-1"})
+        assert theirs.json()["id"] != first.json()["id"], "keys belong to accounts"
+
+
+async def test_of_many_requests_with_one_key_at_once_one_is_done(cast: Panel) -> None:
+    async with cast.client("member") as member:
+        answers = await asyncio.gather(
+            *(member.post("/api/apps", json=NEW_APP, headers={"idempotency-key": "k"}) for _ in range(10))
+        )
+    statuses = {answer.status_code for answer in answers}
+    assert statuses <= {201, 409}
+    assert len({answer.text for answer in answers if answer.status_code == 201}) == 1
+
+
+async def test_what_was_refused_may_be_tried_again_with_the_same_key(cast: Panel) -> None:
+    async with cast.client("member") as member:
+        key = {"idempotency-key": "k"}
+        wrong = NEW_APP | {"repository": "ext::sh -c id"}
+        assert (await member.post("/api/apps", json=wrong, headers=key)).status_code == 422
+        assert (await member.post("/api/apps", json=NEW_APP, headers=key)).status_code == 201
+
+
+async def test_a_key_whose_request_died_can_be_used_again(cast: Panel) -> None:
+    async with cast.client("member") as member, cast.slipway.db.connection() as connection:
+        me = (await member.get("/api/account")).json()["id"]
+        await connection.execute(
+            """INSERT INTO idempotency_keys (account_id, key, request_hash, created_at)
+               VALUES ($1, 'k', '\\x00', now() - interval '3 minutes')""",
+            me,
+        )
+        answer = await member.post("/api/apps", json=NEW_APP, headers={"idempotency-key": "k"})
+        assert answer.status_code == 201
+
+
+async def test_settings_change_one_by_one_and_wrong_ones_change_nothing(cast: Panel) -> None:
+    path = "/api/apps/blog/environments/production"
+    async with cast.client("member") as member:
+        changed = await member.patch(path, json={"settings": {"memory": 256}})
+        assert changed.json()["settings"]["memory"] == 256
+        changed = await member.patch(path, json={"settings": {"health_path": "/up"}, "branch": "next"})
+        assert (changed.json()["settings"]["memory"], changed.json()["settings"]["health_path"]) == (256, "/up")
+        assert (changed.json()["branch"], changed.json()["own_branch"]) == ("next", True)
+        for settings in ({"memory": 1}, {"memory": "much"}, {"colour": "blue"}, {"start_command": "a\nb"}):
+            wrong = await member.patch(path, json={"settings": settings})
+            assert wrong.status_code == 422, settings
+            assert wrong.json()["errors"][0]["field"] == next(iter(settings)), wrong.text
+        assert (await member.get(path)).json()["settings"]["memory"] == 256
+        assert (await member.patch(path, json={"branch": None})).json()["own_branch"] is False
+
+
+async def test_the_schema_names_every_route_of_the_api(cast: Panel) -> None:
+    async with cast.client("nobody") as nobody:
+        schema = (await nobody.get("/api/openapi.json")).json()
+        docs = (await nobody.get("/api/docs")).text
+    assert schema["openapi"].startswith("3.1")
+    routes = {route.path_format for route in cast.slipway.application().litestar.routes}
+    api = {path for path in routes if path.startswith("/api/") and not path.startswith(("/api/docs", "/api/openapi"))}
+    assert set(schema["paths"]) == api
+    for path, item in schema["paths"].items():
+        assert path in docs
+        for method in item.values():
+            assert method["description"], f"{path} has no words"
+            assert "application/problem+json" in method["responses"]["default"]["content"]
+    assert schema["components"]["schemas"]["Problem"]["required"]
+
+
+async def test_a_change_of_an_app_keeps_what_it_does_not_name_and_is_recorded(cast: Panel) -> None:
+    async with cast.client("member") as member:
+        changed = await member.patch("/api/apps/blog", json={"branch": "next"})
+        assert (changed.status_code, changed.json()["branch"]) == (200, "next")
+        assert changed.json()["repository"] == "https://git.example.org/blog.git"
+        assert (await member.get("/api/apps/blog")).json() == changed.json()
+        assert "app.changed" in (await member.get("/api/events")).text
+        refused = await member.patch("/api/apps/blog", json={"base_directory": "../x"})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "base_directory")
+        assert (await member.patch("/api/apps/blog", json={"name": "other"})).status_code == 422

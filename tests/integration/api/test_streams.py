@@ -1,0 +1,189 @@
+"""Logs and states as they come, over the real socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from tests.integration.api.conftest import Panel
+
+from slipway.events.models import OPERATOR
+from slipway.web import policies, streams
+
+
+@dataclass
+class Event:
+    name: str
+    id: str | None
+    data: Any
+
+
+async def events_of(answer: httpx.Response) -> AsyncIterator[Event]:
+    name, identifier = "", None
+    async for line in answer.aiter_lines():
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("id: "):
+            identifier = line[4:]
+        elif line.startswith("data: "):
+            yield Event(name, identifier, json.loads(line[6:]))
+
+
+async def queued(panel: Panel) -> int:
+    """A deployment that nothing runs: its log and state move as the test says."""
+    app = await panel.slipway.apps.get_app("blog")
+    environment = await panel.slipway.apps.get_environment(app)
+    return (await panel.slipway.deployments.deploy(OPERATOR, app, environment)).id
+
+
+async def end(panel: Panel, deployment_id: int) -> None:
+    async with panel.slipway.db.connection() as connection:
+        await connection.execute("UPDATE deployments SET state = 'failed', reason = 'x' WHERE id = $1", deployment_id)
+    panel.slipway.hub.publish(f"deployment:{deployment_id}")
+    await panel.slipway.logs.finish_deployment(deployment_id)
+
+
+async def read_log(panel: Panel, path: str, last_id: str | None = None) -> tuple[list[int], list[str], Any]:
+    """→ (numbers, texts, data of `end`)."""
+    numbers, texts, ended = [], [], None
+    async with panel.client("viewer") as viewer:
+        headers = {"last-event-id": last_id} if last_id else {}
+        async with viewer.stream("GET", path, headers=headers) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["x-accel-buffering"] == "no"
+            async for event in events_of(answer):
+                if event.name == "end":
+                    ended = event.data
+                else:
+                    numbers += [line["number"] for line in event.data]
+                    texts += [line["text"] for line in event.data]
+                    assert event.id == str(numbers[-1])
+    return numbers, texts, ended
+
+
+async def test_a_log_comes_live_whole_and_in_order_to_everyone_and_ends_with_the_state(cast: Panel) -> None:
+    number = await queued(cast)
+    path = f"/api/apps/blog/deployments/{number}/log/stream"
+    early = [asyncio.create_task(read_log(cast, path)) for _ in range(5)]
+    for batch in range(30):
+        cast.slipway.logs.write(number, "building", f"line {batch}")
+        await asyncio.sleep(0.01)
+    late = [asyncio.create_task(read_log(cast, path)), asyncio.create_task(read_log(cast, path, "17"))]
+    cast.slipway.logs.write(number, "building", "last")
+    await asyncio.sleep(0.2)
+    await end(cast, number)
+    whole = list(range(1, 33))
+    for numbers, texts, ended in await asyncio.gather(*early, late[0]):
+        assert numbers == whole
+        assert texts[-1] == "last"
+        assert ended == {"state": "failed", "reason": "x"}
+    assert (await late[1])[0] == whole[17:]
+
+
+async def test_a_log_that_is_over_is_given_at_once_from_any_line(cast: Panel) -> None:
+    number = await queued(cast)
+    cast.slipway.logs.write(number, "building", "\n".join(f"line {n}" for n in range(5000)))
+    await cast.slipway.logs.flushed()
+    await end(cast, number)
+    path = f"/api/apps/blog/deployments/{number}/log"
+    numbers, _, ended = await read_log(cast, f"{path}/stream")
+    assert numbers == list(range(1, 5002))
+    assert ended
+    assert (await read_log(cast, f"{path}/stream", "4999"))[0] == [5000, 5001]
+    assert (await read_log(cast, f"{path}/stream", "5001"))[0] == []
+    async with cast.client("viewer") as viewer:
+        text = (await viewer.get(path)).text.splitlines()
+        assert len(text) == 5001
+        assert text[-1].endswith("| line 4999")
+        first = (await viewer.get(f"{path}?format=json&lines=10")).json()
+        assert [line["number"] for line in first["items"]] == list(range(1, 11))
+        second = (await viewer.get(f"{path}?format=json&lines=10&after={first['next']}")).json()
+        assert second["items"][0]["number"] == 11
+        for wrong in ("-1", "x", "1e9", "9" * 40):
+            answer = await viewer.get(f"{path}/stream", headers={"last-event-id": wrong})
+            assert answer.status_code == 422, wrong
+
+
+async def test_a_deployments_state_is_told_first_and_whenever_it_changes(cast: Panel) -> None:
+    number = await queued(cast)
+    told = []
+    path = f"/api/apps/blog/deployments/{number}/stream"
+    async with cast.client("viewer") as viewer, viewer.stream("GET", path) as answer:
+        async for event in events_of(answer):
+            told.append(event.data["state"])
+            if told == ["queued"]:
+                await end(cast, number)
+    assert told == ["queued", "failed"]
+
+
+async def test_changes_reach_those_who_may_see_the_app_and_nobody_else(cast: Panel) -> None:
+    app = await cast.slipway.apps.get_app("blog")
+
+    async def topics(who: str, until: str) -> list[str]:
+        seen: list[str] = []
+        async with cast.client(who) as client, client.stream("GET", "/api/changes") as answer:
+            async for event in events_of(answer):
+                seen += event.data
+                if until in seen:
+                    break
+        return seen
+
+    watching = [asyncio.create_task(topics("viewer", f"app:{app.id}")), asyncio.create_task(topics("outsider", "end"))]
+    await asyncio.sleep(0.5)
+    cast.slipway.hub.publish(f"app:{app.id}")
+    assert f"app:{app.id}" in await asyncio.wait_for(watching[0], 5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watching[1], 0.5)
+
+
+async def test_an_idle_stream_says_that_it_is_alive(cast: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "IDLE_SECONDS", 0.1)
+    number = await queued(cast)
+    async with cast.client("viewer") as viewer:
+        for path in (f"/api/apps/blog/deployments/{number}/log/stream", "/api/changes"):
+            async with viewer.stream("GET", path) as answer:
+                async for line in answer.aiter_lines():
+                    if line.startswith(":"):
+                        break
+
+
+async def test_a_stream_ends_when_its_viewer_may_no_longer_look(cast: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr(policies, "SHARED_SECONDS", 0.05)
+    number = await queued(cast)
+    async with cast.client("viewer") as viewer:
+        account = (await viewer.get("/api/account")).json()["id"]
+        async with viewer.stream("GET", f"/api/apps/blog/deployments/{number}/log/stream") as answer:
+            reading = asyncio.create_task(_drain(answer))
+            await asyncio.sleep(0.5)
+            assert not reading.done()
+            await cast.set_role(account, 1, None)
+            await asyncio.wait_for(reading, 5)
+    async with cast.client("member") as member, member.stream("GET", "/api/changes") as answer:
+        reading = asyncio.create_task(_drain(answer))
+        await asyncio.sleep(0.2)
+        await cast.slipway.accounts.sign_out(cast.cookies["member"])
+        await asyncio.wait_for(reading, 5)
+
+
+async def test_a_reader_that_leaves_leaves_nothing_behind(cast: Panel) -> None:
+    number = await queued(cast)
+    path = f"/api/apps/blog/deployments/{number}/log/stream"
+    for _ in range(5):
+        async with cast.client("viewer") as viewer, viewer.stream("GET", path) as answer:
+            async for _event in events_of(answer):
+                break
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if not cast.slipway.hub._subscriptions:
+            break
+    assert not cast.slipway.hub._subscriptions
+
+
+async def _drain(answer: httpx.Response) -> None:
+    async for _ in answer.aiter_raw():
+        pass

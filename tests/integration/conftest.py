@@ -1,0 +1,99 @@
+"""A box: one whole installation of Slipway in local mode, with a real systemd, nginx and PostgreSQL."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PARTS = CHECKOUT / ".slipway-parts"
+"""Python and JavaScript packages, made once for all boxes."""
+
+
+@dataclass(frozen=True)
+class Box:
+    state: Path
+    port: int
+
+    def url(self, hostname: str = "localhost") -> str:
+        return f"http://{hostname}:{self.port}"
+
+    def slipway(self, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        """The command that people type; its exit code is not checked."""
+        return run(str(self.state / "bin/slipway"), *arguments, timeout=timeout)
+
+    def json(self, *arguments: str, timeout: float = 120) -> Any:
+        """What the command answers with --json. Fails the test when it fails."""
+        ended = self.slipway(*arguments, "--json", timeout=timeout)
+        assert ended.returncode == 0, f"slipway {' '.join(arguments)}: {ended.stdout}{ended.stderr}"
+        return json.loads(ended.stdout)
+
+    def local(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return run(str(self.state / "bin/slipway"), "local", *arguments, "--state", str(self.state))
+
+    def enter(self, *argv: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command in the box's world, as its root."""
+        return run(str(self.state / "bin/slipway"), "local", "enter", "--state", str(self.state), "--", *argv)
+
+    def journal(self, lines: int = 80) -> str:
+        return self.enter("journalctl", "--no-pager", "--quiet", f"--lines={lines}").stdout
+
+    def up(self, *options: str) -> None:
+        """Start it, resume it, or bring it to the code that is in the checkout now."""
+        install = [str(CHECKOUT / "install.sh"), "--try", "--state", str(self.state), "--port", str(self.port)]
+        ended = run(*install, "--no-example", *options, timeout=600)
+        if ended.returncode != 0:
+            pytest.fail(f"the box did not start:\n{ended.stdout}{ended.stderr}\n{self.journal()}", pytrace=False)
+
+    def end(self) -> None:
+        """Stop it and remove its folder."""
+        if (self.state / "bin/slipway").exists():
+            self.slipway("down")
+        shutil.rmtree(self.state)
+
+
+def run(*argv: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+    environment = {"SLIPWAY_PARTS": str(PARTS), **os.environ}
+    return subprocess.run(
+        argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def fresh_box() -> Box:
+    # Short, for the sockets in it; and closed to other users, as a home folder is.
+    return Box(Path(tempfile.mkdtemp(prefix="box-", dir="/tmp")), free_port())
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[Box]:
+    """One for all tests that do not break it."""
+    one = fresh_box()
+    try:
+        one.up()
+        yield one
+    finally:
+        one.end()
+
+
+@pytest.fixture
+def own_box() -> Iterator[Box]:
+    """One for a single test, which starts it itself and may do anything to it."""
+    one = fresh_box()
+    try:
+        yield one
+    finally:
+        one.end()

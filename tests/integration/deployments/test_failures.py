@@ -1,0 +1,212 @@
+"""What fails before the switch leaves the old release serving, says why in plain words, and leaves nothing behind."""
+
+import os
+import socket
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.integration.conftest import Box
+from tests.integration.deployments.conftest import Make
+from tests.integration.deployments.helpers import WEB, Deployable, query
+
+
+def fails(app: Deployable) -> str:
+    """Deploy what is committed: it must fail and leave v1 serving; → the reason."""
+    ended = app.deploy()
+    assert ended["state"] == "failed", app.log(ended["id"])
+    assert app.answering() == "v1"
+    assert app.live() == "v1"
+    reason: str = ended["reason"]
+    assert f"Failed: {reason}" in app.log(ended["id"])
+    return reason
+
+
+@pytest.fixture
+def app(make: Make) -> Deployable:
+    """One that is live as v1."""
+    app = make()
+    app.go_live()
+    return app
+
+
+def test_a_failing_build_leaves_the_old_release_serving(app: Deployable) -> None:
+    app.repository.commit({"requirements.txt": "./there-is-no-such-package\n"})
+    assert "ended with exit status 1" in fails(app)
+
+
+def test_a_health_check_that_never_passes_ends_the_deployment_with_its_answer(app: Deployable) -> None:
+    app.change_settings(health_seconds=2)
+    app.repository.commit({"server.py": (app.repository.folder / "server.py").read_text() + "\n"})
+    failed = app.deploy()
+    assert failed["state"] == "live", "the path / answers"
+    app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": {"health_path": "/fail"}})
+    ended = app.wait(app.newest())
+    assert ended["state"] == "failed"
+    assert "did not become healthy within 2 s: a request for /fail was answered with status 500" in ended["reason"]
+    assert app.answering() == failed["release"]
+
+
+REFUSES = """import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("DisallowedHost:", self.headers["Host"], flush=True)
+        self.send_error(STATUS)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [(400, "status 400: is {host} among the hosts that the app allows?"), (500, "status 500")]
+)
+def test_an_app_that_refuses_everybody_does_not_go_live_and_its_words_are_shown(
+    app: Deployable, status: int, says: str
+) -> None:
+    app.change_settings(health_seconds=4)
+    app.repository.commit({"server.py": REFUSES.replace("STATUS", str(status))})
+    ended = app.deploy()
+    assert ended["state"] == "failed"
+    log = app.log(ended["id"])
+    assert says.format(host=f"{app.name}.localhost:{app.box.port}") in ended["reason"], ended["reason"]
+    assert f"DisallowedHost: {app.name}.localhost" in log
+    assert "Not yet: a request for /" in log, "who waits is told for what"
+    assert app.answering() == "v2"
+
+
+def test_an_app_on_the_wrong_port_is_told_which_port_it_listens_on(app: Deployable) -> None:
+    app.change_settings(health_seconds=2)
+    app.repository.commit({"Procfile": "web: python3 server.py 127.0.0.1 5000\n"})
+    ended = app.deploy()
+    assert ended["state"] == "failed"
+    assert "nothing listens on port" in ended["reason"]
+    assert "It listens on port" in ended["reason"]
+    assert app.answering() == "v2"
+
+
+def test_an_app_on_another_address_is_told_so(app: Deployable) -> None:
+    app.change_settings(health_seconds=2)
+    app.repository.commit({"Procfile": "web: python3 server.py 127.0.0.9\n"})
+    ended = app.deploy()
+    assert ended["state"] == "failed"
+    assert "127.0.0.9" in ended["reason"]
+    assert app.answering() == "v2"
+
+
+def test_a_port_that_a_stranger_took_is_left_to_it_and_another_slot_is_used(app: Deployable) -> None:
+    with stranger(app.box, app, slot=2):
+        app.go_live()
+        assert app.answering() == "v2"
+        assert _slot_of_live(app) == 3
+
+
+def test_strangers_on_every_free_port_end_the_deployment_before_anything_starts(app: Deployable) -> None:
+    with stranger(app.box, app, slot=2), stranger(app.box, app, slot=3):
+        assert "Another program on this server listens on port" in fails(app)
+
+
+def test_a_start_that_crashes_says_how_it_ended_and_shows_its_last_lines(app: Deployable) -> None:
+    app.repository.commit({"Procfile": "web: echo these are my last words; exit 7\n"})
+    reason = fails(app)
+    assert "ended by itself with exit code 7" in reason
+    assert "these are my last words" in app.log(app.newest())
+
+
+def test_a_start_that_is_killed_says_by_which_signal(app: Deployable) -> None:
+    app.repository.commit({"Procfile": "web: kill -KILL $$\n"})
+    assert "signal SIGKILL" in fails(app) or "signal KILL" in fails(app)
+
+
+def test_a_command_that_is_not_there_fails_in_plain_words(app: Deployable) -> None:
+    app.repository.commit({"Procfile": "web: no-such-program --port 80\n"})
+    assert "exit code 127" in fails(app)
+    assert "no-such-program" in app.log(app.newest())
+
+
+def test_a_sigterm_that_is_ignored_is_followed_by_sigkill(app: Deployable) -> None:
+    app.change_settings(stop_seconds=1, standby_seconds=0)
+    app.repository.commit({"Procfile": "web: trap '' TERM; python3 server.py & while :; do sleep 1; done\n"})
+    app.go_live()
+    app.repository.commit({"Procfile": WEB + "\n"})
+    assert app.go_live()["release"] == "v4"
+    # That nothing of it is left is what is looked at after every test.
+
+
+def test_a_process_that_daemonizes_ends_with_its_unit(app: Deployable) -> None:
+    script = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(3600)\n"
+    app.repository.commit({"daemonize.py": script, "Procfile": "web: python3 daemonize.py; exec python3 server.py\n"})
+    app.change_settings(standby_seconds=0)
+    app.go_live()
+    app.repository.commit({"Procfile": WEB + "\n"})
+    app.go_live()
+
+
+def test_a_release_command_that_fails_is_the_end_and_its_words_are_in_the_log(app: Deployable) -> None:
+    app.repository.commit({"Procfile": f"{WEB}\nrelease: echo half of it is done; exit 3\n"})
+    assert "exit status 3" in fails(app)
+    assert "half of it is done" in app.log(app.newest())
+
+
+# ---- repositories
+
+
+def test_a_repository_that_is_gone_is_named_as_the_reason(app: Deployable) -> None:
+    app.repository.folder.rename(app.repository.folder.with_name("elsewhere"))
+    reason = fails(app)
+    assert str(app.repository.folder) in reason
+    assert f"slipway apps change {app.name} --repo" in reason
+
+
+def test_an_empty_repository_is_told_so(make: Make, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    app = make(url=str(empty))
+    empty.mkdir()
+    app.repository.git("init", "--quiet", "--bare", str(empty))
+    ended = app.deploy()
+    assert ended["state"] == "failed"
+    assert "empty" in ended["reason"] or "no branch" in ended["reason"]
+
+
+def test_a_branch_that_was_deleted_is_named(app: Deployable) -> None:
+    app.repository.git("checkout", "--quiet", "-b", "other")
+    app.repository.git("branch", "--delete", "--force", "main")
+    reason = fails(app)
+    assert "There is no branch main. There is: other." in reason
+    assert f"slipway apps change {app.name} --branch" in reason
+
+
+def test_a_branch_that_was_force_pushed_is_deployed_as_it_is_now(app: Deployable) -> None:
+    app.repository.git("commit", "--amend", "--allow-empty", "--quiet", "--message", "Another history")
+    commit = app.repository.git("rev-parse", "HEAD")
+    assert app.go_live()["commit"] == commit
+
+
+def test_evil_file_names_are_only_names(app: Deployable) -> None:
+    folder = app.repository.folder
+    for name in (
+        "-rf", "--upload-pack=touch canary", "$(touch canary)", "`touch canary`", "a\nb", "'\"", "; touch canary",
+        "{{ 7 * 7 }}", "%n%i", "...",
+    ):  # fmt: skip
+        (folder / name).write_text("x")
+    (folder / os.fsdecode(b"\xff\xfe")).write_text("x")
+    (folder / "out").symlink_to("/etc/passwd")
+    (folder / "up").symlink_to("../../../../../../etc")
+    app.repository.commit()
+    assert app.go_live()["release"] == "v2"
+    assert not list(app.box.state.glob("srv/slipway/builds/*/**/canary"))
+
+
+@contextmanager
+def stranger(box: Box, app: Deployable, slot: int) -> Iterator[None]:
+    """Another program that listens on the first port of a slot of the app."""
+    settings = tomllib.loads((box.state / "etc/slipway/slipway.toml").read_text())
+    place = int(query(box, f"SELECT place FROM environments WHERE id = {app.environment_id}"))
+    port = settings["apps"]["first_port"] + (place - 1) * 24 + (slot - 1) * 8
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+
+
+def _slot_of_live(app: Deployable) -> int:
+    live = f"SELECT number FROM slots WHERE environment_id = {app.environment_id} AND role = 'live'"
+    return int(query(app.box, live))

@@ -1,0 +1,270 @@
+"""What visitors see while releases come and go: no lost request, streams that live on, bad releases taken back."""
+
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from tests.integration.conftest import Box
+from tests.integration.deployments.conftest import Make
+from tests.integration.deployments.helpers import WEB, Deployable, until
+from tests.integration.local.test_box import own_id
+
+
+@dataclass
+class Load:
+    sent: int = 0
+    failed: list[str] = field(default_factory=list)
+    releases: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def load(app: Deployable, clients: int = 4, *, kept: bool = True) -> Iterator[Load]:
+    """Visitors, on kept connections or new ones, that ask and post without a pause worth mentioning."""
+    seen, over = Load(), threading.Event()
+    headers = {"Host": f"{app.name}.localhost:{app.box.port}"} | ({} if kept else {"Connection": "close"})
+
+    def visit() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{app.box.port}", headers=headers, timeout=20) as client:
+            while not over.is_set():
+                try:
+                    asked, posted = client.get("/"), client.post("/", content=b"as it was sent")
+                except httpx.HTTPError as error:
+                    seen.failed.append(repr(error))
+                    continue
+                if asked.status_code != 200:
+                    seen.failed.append(f"GET {asked.status_code}")
+                elif posted.content != b"as it was sent":
+                    seen.failed.append(f"POST {posted.status_code}")
+                else:
+                    seen.releases.add(asked.json()["release"])
+                seen.sent += 2
+                time.sleep(0.01)
+
+    with concurrent.futures.ThreadPoolExecutor(clients) as visitors:
+        visits = [visitors.submit(visit) for _ in range(clients)]
+        try:
+            yield seen
+        finally:
+            over.set()
+        for one in visits:
+            one.result()
+
+
+@pytest.fixture
+def app(make: Make) -> Deployable:
+    app = make()
+    app.go_live()
+    return app
+
+
+def test_thirty_switches_under_load_lose_no_request(app: Deployable) -> None:
+    app.repository.commit({"second": ""})
+    app.go_live()
+    with load(app) as seen:
+        for step in range(30):
+            assert app.rollback(1 if step % 2 == 0 else 2)["state"] == "live"
+    assert not seen.failed, seen.failed[:5]
+    assert seen.releases == {"v1", "v2"}
+    assert seen.sent > 100
+
+
+def test_deployments_one_after_the_other_lose_no_request_and_cut_no_slow_one(app: Deployable) -> None:
+    with load(app) as seen, concurrent.futures.ThreadPoolExecutor(1) as other:
+        slow = other.submit(app.ask, "/slow?seconds=4", 20)
+        for step in range(4):
+            app.repository.commit({"step": str(step)})
+            app.go_live()
+        assert slow.result().json()["release"] == "v1"
+    assert not seen.failed, seen.failed[:5]
+    assert seen.releases >= {"v1", "v5"}
+
+
+def test_a_stream_lives_on_through_a_switch_until_the_drain_ends(app: Deployable) -> None:
+    app.change_settings(drain_seconds=4, standby_seconds=0)
+    with app_stream(app, "/events") as lines:
+        assert next(lines) == "data: v2"
+        app.repository.commit({"next": ""})
+        app.go_live()
+        switched = time.monotonic()
+        assert app.answering() == "v3"
+        count = sum(1 for line in lines if line)
+        lived = time.monotonic() - switched
+    assert count > 20
+    assert 2 < lived < 12
+
+
+def test_scaling_under_load_loses_no_request(app: Deployable) -> None:
+    # A scale reloads nginx, which may close a kept connection just as it is used again: new ones each time.
+    with load(app, kept=False) as seen:
+        for count in (3, 1, 2, 1):
+            app.scale(web=count)
+            time.sleep(0.3)
+    assert not seen.failed, seen.failed[:5]
+
+
+def test_a_crash_loop_within_the_first_minute_is_rolled_back_by_itself(app: Deployable) -> None:
+    app.repository.commit({"Procfile": f"{WEB}\nworker: echo it cannot work; exit 3\n"})
+    bad = app.go_live()["id"]
+    until(lambda: app.live() == "v1", "the old release is live again", seconds=30)
+    until(lambda: app.get(bad)["reason"] is not None, "the deployment says why")
+    app.wait(app.newest())
+    assert app.get(bad)["reason"] == (
+        "Worker ended 3 times within a minute of going live (ended by itself with exit code 3). "
+        "It was rolled back to v1 by itself."
+    )
+    assert app.answering() == "v1"
+
+
+def test_a_burst_of_server_errors_is_rolled_back_by_itself(app: Deployable) -> None:
+    app.repository.commit({"next": ""})
+    app.go_live()
+    for _ in range(30):
+        app.ask("/fail")
+    until(lambda: app.live() == "v1", "the old release is live again", seconds=20)
+    app.wait(app.newest())
+    assert app.answering() == "v1"
+
+
+def test_after_a_release_command_nothing_is_rolled_back_by_itself_and_it_says_so(app: Deployable) -> None:
+    app.repository.commit({"Procfile": f"{WEB}\nrelease: echo migrated\n"})
+    bad = app.go_live()["id"]
+    for _ in range(30):
+        app.ask("/fail")
+    until(lambda: "ran a release command" in (app.get(bad)["reason"] or ""), "it says that it was not rolled back")
+    assert app.answering() == "v2"
+
+
+# ---- crashes
+
+
+def test_a_crash_is_told_with_exit_code_and_last_lines_and_the_process_starts_again(app: Deployable) -> None:
+    app.ask("/say?text=something-is-wrong")
+    assert app.ask("/exit?code=9").status_code == 502
+    until(lambda: bool(app.crashes()), "the crash is told")
+    [crash] = app.crashes()
+    assert (crash["process"], crash["exit_code"], crash["signal"], crash["out_of_memory"]) == ("web", 9, None, False)
+    assert any("something-is-wrong" in line for line in crash["lines"])
+    until(lambda: app.ask().status_code == 200, "it answers again")
+
+
+def test_an_out_of_memory_kill_is_told_as_such(make: Make) -> None:
+    app = make(f"{WEB}\nworker: python3 -c 'x = bytearray(10**9)'")
+    app.change_settings(memory=64)
+    app.go_live()
+    until(lambda: bool(app.crashes()), "the crash is told")
+    assert app.crashes()[0]["out_of_memory"]
+    app.scale(worker=0)
+
+
+def test_a_crash_while_the_daemon_was_down_is_told_when_it_is_back(app: Deployable, box: Box) -> None:
+    pid = app.ask().json()["pid"]
+    daemon = f"slipway-{own_id(box)}-daemon.service"
+    box.enter("systemctl", "--user", "stop", daemon)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+    box.enter("systemctl", "--user", "start", daemon)
+    until(lambda: _crashed(app), "the crash is told", seconds=30)
+    assert app.crashes()[0]["signal"] == "SIGKILL"
+
+
+# ---- streams of Slipway's own
+
+
+def test_the_log_of_a_deployment_is_taken_up_again_without_loss_or_doubling(app: Deployable, box: Box) -> None:
+    build = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done"
+    app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": {"build_command": build}})
+    app.wait(app.newest())
+    app.repository.commit({"next": ""})
+    number = app.request()
+    path = f"/api/apps/{app.name}/deployments/{number}/log/stream"
+    events: list[dict[str, str]] = []
+    restarted = False
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (events and events[-1].get("event") == "end"):
+        last = next((one["id"] for one in reversed(events) if "id" in one), "")
+        try:
+            for event in slipway_events(box, path, last):
+                events.append(event)
+                if not restarted and "line 10" in event.get("data", ""):
+                    restarted = True
+                    box.enter("systemctl", "--user", "restart", f"slipway-{own_id(box)}-daemon.service")
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    lines = [line for one in events if one.get("event") == "line" for line in json.loads(one["data"])]
+    assert restarted
+    assert [line["number"] for line in lines] == list(range(1, len(lines) + 1))
+    counted = [line["text"] for line in lines if re.fullmatch(r"line \d+", line["text"])]
+    assert counted == [f"line {number}" for number in range(1, 61)]
+
+
+def test_the_runtime_log_is_taken_up_again_without_loss_or_doubling(make: Make, box: Box) -> None:
+    app = make(f"{WEB}\nworker: i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done")
+    app.go_live()
+    path = f"/api/apps/{app.name}/environments/production/log/stream"
+    last, ticks, restarted = "", [], False
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline and len(ticks) < 150:
+        try:
+            for event in slipway_events(box, path, last):
+                last = event.get("id", last)
+                texts = [line["text"] for line in json.loads(event["data"])] if event.get("event") == "lines" else []
+                ticks += [int(text.split()[1]) for text in texts if text.startswith("tick ")]
+                if len(ticks) >= 150 or time.monotonic() > deadline:
+                    break
+                if not restarted and len(ticks) > 40:
+                    restarted = True
+                    box.enter("systemctl", "--user", "restart", f"slipway-{own_id(box)}-daemon.service")
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    assert restarted
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+
+
+def slipway_events(box: Box, path: str, last: str) -> Iterator[dict[str, str]]:
+    """Server-Sent Events of the panel, as one who comes back with Last-Event-ID gets them."""
+    headers = {"Last-Event-ID": last} if last else {}
+    transport = httpx.HTTPTransport(uds=str(box.state / "run/slipway/admin.sock"))
+    with (
+        httpx.Client(transport=transport, base_url="http://localhost", timeout=20) as client,
+        client.stream("GET", path, headers=headers) as answer,
+    ):
+        event: dict[str, str] = {}
+        for line in answer.iter_lines():
+            if line:
+                name, _, value = line.partition(":")
+                event[name] = value.removeprefix(" ")
+            elif event:
+                if "data" in event:
+                    yield event
+                event = {}
+
+
+@contextmanager
+def app_stream(app: Deployable, path: str) -> Iterator[Iterator[str]]:
+    host = f"{app.name}.localhost:{app.box.port}"
+    url = f"http://127.0.0.1:{app.box.port}{path}"
+    with httpx.stream("GET", url, headers={"Host": host}, timeout=20) as answer:
+
+        def lines() -> Iterator[str]:
+            try:
+                yield from answer.iter_lines()
+            except httpx.RemoteProtocolError:
+                return  # the drain is over
+
+        yield lines()
+
+
+def _crashed(app: Deployable) -> bool:
+    try:
+        return bool(app.crashes())
+    except httpx.HTTPError:
+        return False

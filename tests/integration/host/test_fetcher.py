@@ -1,0 +1,85 @@
+"""The fetcher itself, with real git, against repositories that nobody should have."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slipway.host.fetcher.order import RESULT_FOLDER, FetchOrder, FetchResult, result_name
+
+from .conftest import git
+
+
+def fetch(folder: Path, source: str, *, limit: int = 2**30, protocols: tuple[str, ...] = ("file",)) -> FetchResult:
+    mirror = folder / "mirror"
+    mirror.mkdir(exist_ok=True)
+    order = FetchOrder(1, str(mirror), source, protocols, "main", None, limit)
+    (folder / "order.json").write_bytes(msgspec.json.encode(order))
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway.host.fetcher", str(folder / "order.json")], capture_output=True, check=False
+    )
+    result = msgspec.json.decode((mirror / RESULT_FOLDER / result_name(1)).read_bytes(), type=FetchResult)
+    assert done.returncode == (0 if result.ok else 1), done
+    assert done.stdout.endswith(b"\x1eslipway-end\n")
+    return result
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    return folder
+
+
+def commit(folder: Path, message: str = "First") -> None:
+    git(folder, "add", "-A")
+    git(folder, "-c", "user.name=Ann", "-c", "user.email=a@example.org", "commit", "-qm", message, "--allow-empty")
+
+
+def test_a_repository_that_is_too_large_is_told_as_such(tmp_path: Path, repository: Path) -> None:
+    (repository / "large").write_bytes(os.urandom(3_000_000))
+    commit(repository)
+    result = fetch(tmp_path, str(repository), limit=1_000_000)
+    assert (result.ok, result.limit) == (False, "disk")
+    assert result.reason is not None
+    assert "too large" in result.reason
+    assert fetch(tmp_path, str(repository)).ok
+
+
+def test_a_commits_words_are_one_printable_line(tmp_path: Path, repository: Path) -> None:
+    commit(repository, "\x1b[31mred\x07 <b>\ttab")
+    assert fetch(tmp_path, str(repository)).subject == "[31mred  <b> tab"
+
+
+def test_a_transport_that_was_not_listed_is_refused_by_git_itself(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    for source in (f"ext::touch {canary}", f"--upload-pack=touch {canary}", "file:///etc"):
+        result = fetch(tmp_path, source, protocols=("https",))
+        assert not result.ok
+    assert not canary.exists()
+
+
+def test_hooks_and_settings_of_a_mirror_and_of_the_source_do_not_run(tmp_path: Path, repository: Path) -> None:
+    canary = tmp_path / "canary"
+    commit(repository)
+    git(repository, "config", "uploadpack.packObjectsHook", f"touch {canary}")
+    for folder in (repository / ".git", tmp_path / "mirror"):
+        hooks = folder / "hooks"
+        hooks.mkdir(parents=True, exist_ok=True)
+        for name in ("post-update", "reference-transaction", "pre-auto-gc"):
+            (hooks / name).write_text(f"#!/bin/sh\ntouch {canary}\n")
+            (hooks / name).chmod(0o755)
+    assert fetch(tmp_path, str(repository)).ok
+    assert not canary.exists()
+
+
+def test_two_fetches_of_one_mirror_wait_for_each_other(tmp_path: Path, repository: Path) -> None:
+    commit(repository)
+    assert fetch(tmp_path, str(repository)).ok
+    order = str(tmp_path / "order.json")
+    both = [subprocess.Popen([sys.executable, "-m", "slipway.host.fetcher", order]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]

@@ -1,0 +1,109 @@
+"""What an app or its repository could do to others, tried from where an intruder stands."""
+
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.integration.conftest import Box, run
+
+WEB = """
+import http.server, os
+open("/dev/shm/intruder-canary", "w").write("seen by all")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.headers["Host"].encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def victim(box: Box) -> Iterator[str]:
+    """An app that runs; → its name."""
+    repository = Path(tempfile.mkdtemp(prefix="victim-", dir="/var/tmp"))
+    repository.chmod(0o755)
+    (repository / "Procfile").write_text("web: python3 web.py\n")
+    (repository / "web.py").write_text(WEB)
+    for arguments in (
+        ("init", "-q", "-b", "main"),
+        ("add", "-A"),
+        ("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", "First"),
+    ):
+        run("git", "-C", str(repository), *arguments)
+    box.json("apps", "create", "victim", "--repo", str(repository))
+    ended = box.slipway("deploy", "victim", "--wait")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    yield "victim"
+    box.slipway("apps", "delete", "victim", "--yes")
+    shutil.rmtree(repository)
+
+
+def test_shared_memory_of_an_app_is_its_own(box: Box, victim: str) -> None:
+    assert "intruder-canary" not in box.enter("ls", "/dev/shm").stdout
+
+
+def test_a_mirror_of_another_app_is_no_repository_by_whatever_path(box: Box, victim: str, tmp_path: Path) -> None:
+    mirrors = box.state / "var/lib/slipway/mirrors"
+    mirror = max(mirrors.iterdir(), key=lambda folder: int(folder.name))
+    link = tmp_path / "link"
+    link.symlink_to(mirror)
+    for number, path in enumerate((f"/var/lib/slipway/mirrors/{mirror.name}", str(mirror), str(link))):
+        name = f"thief-{number}"
+        box.json("apps", "create", name, "--repo", path)
+        ended = box.slipway("deploy", name, "--wait")
+        assert ended.returncode != 0
+        assert "Slipway's own folders" in ended.stdout + ended.stderr
+        box.slipway("apps", "delete", name, "--yes")
+
+
+def test_a_host_header_is_the_name_that_chose_the_site(box: Box, victim: str) -> None:
+    hostname = f"{victim}.localhost"
+    assert ask(box, "/", f"{hostname}:{box.port}") == f"{hostname}:{box.port}"
+    assert ask(box, "/", hostname) == hostname
+    # An address in the request line chooses the site; the header beside it is an intruder's.
+    assert ask(box, f"http://{hostname}/", "evil.example") == hostname
+    assert ask(box, f"http://{hostname}/", f"{hostname}.evil.example") == hostname
+
+
+def test_a_stolen_session_is_of_no_use_to_an_app(box: Box, victim: str) -> None:
+    with httpx.Client(base_url=box.url(), headers={"Origin": box.url()}) as browser:
+        link = re.search(r"http://\S+", box.slipway("setup-link").stdout)
+        assert link is not None
+        person = {"name": "Ann", "email": "intruder@example.org", "password": "correct horse battery staple"}
+        browser.post(link.group(), data=person)
+        assert browser.get("/api/apps").status_code == 200
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    token = box.json("token", "create", "--name", "script", "--email", person["email"])["token"]
+    as_app = ("setpriv", "--reuid", run_user(box), "--clear-groups")
+    assert run(*asking(box, f"Cookie: {cookie}")).stdout == "200"
+    assert box.enter(*as_app, *asking(box, f"Cookie: {cookie}")).stdout == "403"
+    # A script's token is made to be used from anywhere.
+    assert box.enter(*as_app, *asking(box, f"Authorization: Bearer {token}")).stdout == "200"
+
+
+def asking(box: Box, header: str) -> list[str]:
+    """The command that prints the status of a request for the apps."""
+    return ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", header, f"{box.url()}/api/apps"]
+
+
+def run_user(box: Box) -> str:
+    """A user that runs an app."""
+    names = box.enter("getent", "passwd").stdout.splitlines()
+    return next(line.split(":")[2] for line in names if re.match(r"sl-[a-z0-9]{4}-r", line))
+
+
+def ask(box: Box, target: str, host: str) -> str:
+    with socket.create_connection(("127.0.0.1", box.port), timeout=10) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    assert " 200 " in head.partition("\r\n")[0], answer
+    return body.split("\r\n")[1] if "chunked" in head else body

@@ -1,0 +1,43 @@
+"""The log of a deployment: what is kept of it."""
+
+from datetime import UTC, datetime
+
+import pytest
+from tests.unit.system.test_housekeeping import a_deployment, an_environment
+
+from slipway.db import Database
+from slipway.events.hub import Hub
+from slipway.host.protocol import WorkKind
+from slipway.logs import service
+from slipway.logs.journal import Entry, UnitNames
+from slipway.plan import END_OF_LOG
+
+
+def said(deployment: int, text: str) -> Entry:
+    return Entry("s=1;i=1", datetime.now(UTC), text, None, (WorkKind.RELEASE_COMMAND, deployment))
+
+
+async def test_a_release_command_that_floods_its_log_does_not_fill_the_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_WORK_CHARACTERS", 1000)
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"))
+    async with database.connection() as connection:
+        deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "releasing")
+    for _ in range(50):
+        logs._take([said(deployment, "y" * 99)])
+    logs.write(deployment, "releasing", "Failed: it ended.")
+    await logs._store_batch()
+    texts = [line.text for line in await logs.deployment_lines(deployment, after=1)]
+    assert texts == ["y" * 99] * 10 + [service.CUT, "Failed: it ended."]
+
+
+async def test_nothing_of_a_deployment_stays_in_memory_when_its_log_has_ended(database: Database) -> None:
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"))
+    async with database.connection() as connection:
+        deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "releasing")
+    logs.begin_deployment(deployment)
+    logs._take([said(deployment, "x"), said(deployment, END_OF_LOG)])
+    logs._ended.add(deployment)
+    await logs._store_batch()
+    assert [len(kept) for kept in (logs._recent, logs._numbers, logs._kept, logs._output_ends)] == [0, 0, 0, 0]
