@@ -24,7 +24,7 @@ from slipway.deployments.models import Kind
 from slipway.deployments.removal import Removal
 from slipway.deployments.runner import Runner
 from slipway.deployments.service import Deployments
-from slipway.deployments.settling import settle
+from slipway.deployments.settler import Settler
 from slipway.deployments.tools import Tools
 from slipway.deployments.watching import Watching
 from slipway.errors import SlipwayError, Unavailable
@@ -51,6 +51,8 @@ from slipway.web.application import create as create_application
 from slipway.web.server import serve as serve_application
 
 log = structlog.get_logger()
+SCALE_SECONDS = 5.0
+"""How long a request for another scale waits until it is so; it goes on where that takes longer."""
 
 
 def dsn(settings: Settings) -> str:
@@ -93,7 +95,8 @@ class Slipway:
             events=self.events,
             builds=asyncio.Semaphore(settings.limits.builds_at_once),
         )
-        self.runner = Runner(self.tools)
+        self.settler = Settler(self.tools)
+        self.runner = Runner(self.tools, self.settler)
         self.removal = Removal(self.tools, self.runner)
         self.errors = ErrorCounts(settings.paths.log / "access.log")
         self.watching = Watching(self.tools, self.deployments, self.errors)
@@ -114,7 +117,7 @@ class Slipway:
             self.removal.wake()
 
         async def scaled(environment_id: int) -> None:
-            await settle(self.tools, environment_id)
+            await self.settler.settle(environment_id, SCALE_SECONDS)
 
         self.signals.connect(apps_service.CHANGED_VARIABLES, changed_variables)
         self.signals.connect(apps_service.CHANGED_SETTINGS, changed_settings)
@@ -162,7 +165,7 @@ class Slipway:
                 ("exits", self.tools.watch.collect_exits()),
                 ("access log", self.errors.read()),
                 ("runner", self.runner.run()),
-                ("slots", look_after_slots(self.tools)),
+                ("slots", look_after_slots(self.tools, self.settler)),
                 ("watching", self.watching.watch()),
                 ("removal", self.removal.remove_for_ever()),
                 ("housekeeping", keep_house(self.db)),
@@ -172,6 +175,7 @@ class Slipway:
             yield
         finally:
             await self.runner.stop()
+            await self.settler.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

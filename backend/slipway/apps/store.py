@@ -178,10 +178,11 @@ async def update_branch(connection: Connection, environment_id: int, branch: str
     await connection.execute("UPDATE environments SET branch = $2 WHERE id = $1", environment_id, branch)
 
 
-async def update_scale(connection: Connection, environment_id: int, scale: dict[str, int]) -> Environment:
+async def update_scale(connection: Connection, environment_id: int, counts: dict[str, int]) -> Environment:
+    """Change the counts of some processes; those of others stay as they are, whoever changes them meanwhile."""
     row = await connection.fetchrow(
-        f"UPDATE environments SET scale = $2 WHERE id = $1 RETURNING {_ENVIRONMENT}",  # noqa: S608
-        environment_id, scale,
+        f"UPDATE environments SET scale = scale || $2 WHERE id = $1 RETURNING {_ENVIRONMENT}",  # noqa: S608
+        environment_id, counts,
     )  # fmt: skip
     if row is None:
         raise NotFound("That environment is gone.")

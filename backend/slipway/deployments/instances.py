@@ -67,6 +67,6 @@ async def put_site(tools: Tools, app: App, environment: Environment, *, static: 
     )
 
 
-def open_connections(tools: Tools, place: int, slot: int) -> int:
-    """How many connections a slot's instances have: nginx closes idle ones after a second."""
-    return sockets.established({tools.settings.port(place, slot, rank) for rank in range(RANKS)})
+def open_connections(tools: Tools, place: int, slot: int, ranks: range = range(RANKS)) -> int:
+    """How many connections a slot's instances (of these ranks) have: nginx closes idle ones after a second."""
+    return sockets.established({tools.settings.port(place, slot, rank) for rank in ranks})

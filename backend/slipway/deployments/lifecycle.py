@@ -1,6 +1,7 @@
 """After the switch: drain the old slot, keep it warm for a while, then let it go."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import psutil
@@ -8,8 +9,8 @@ import structlog
 
 from slipway import clock
 from slipway.apps import store as apps_store
-from slipway.deployments import settling
 from slipway.deployments.instances import open_connections
+from slipway.deployments.settler import Settler
 from slipway.deployments.tools import Tools
 from slipway.errors import NotFound, SlipwayError
 from slipway.releases import store as releases
@@ -25,7 +26,7 @@ LEAST_FREE_MEMORY = 0.10
 """A standby is given up while less than this part of the box's memory is free."""
 
 
-async def look_after_slots(tools: Tools) -> None:
+async def look_after_slots(tools: Tools, settler: Settler) -> None:
     """For ever: end the draining and standing by of slots whose time has come."""
     while True:
         pause = 5.0
@@ -33,17 +34,16 @@ async def look_after_slots(tools: Tools) -> None:
             async with tools.db.connection() as connection:
                 leaving = await routing.list_leaving(connection)
             for slot in leaving:
-                await _look(tools, slot)
+                with suppress(NotFound):  # deleted meanwhile
+                    await _look(tools, settler, slot)
             if any(slot.role is SlotRole.DRAINING for slot in leaving):
                 pause = LOOK_SECONDS
-        except NotFound:
-            pass  # deleted meanwhile
         except SlipwayError as error:
             log.info("slots", error=error.message)
         await asyncio.sleep(pause)
 
 
-async def _look(tools: Tools, seen: Slot) -> None:
+async def _look(tools: Tools, settler: Settler, seen: Slot) -> None:
     if tools.locks[seen.environment_id].locked():
         return  # a deployment is at work there
     async with tools.locks[seen.environment_id]:
@@ -57,7 +57,7 @@ async def _look(tools: Tools, seen: Slot) -> None:
                 await routing.set_role(connection, seen.environment_id, seen.number, role, until)
             tools.hub.publish(f"environment:{seen.environment_id}")
     if role is SlotRole.STOPPING:
-        await settling.settle(tools, seen.environment_id)
+        settler.ask(seen.environment_id)
 
 
 async def _next_role(tools: Tools, slot: Slot, slots: list[Slot]) -> tuple[SlotRole, datetime | None]:

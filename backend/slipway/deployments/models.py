@@ -25,6 +25,8 @@ class State(StrEnum):
 
 
 ENDED = frozenset({State.LIVE, State.FAILED, State.CANCELLED, State.SUPERSEDED})
+CANCELLED = "It was cancelled."
+"""The reason of one that somebody stopped."""
 PHASES = (State.FETCHING, State.BUILDING, State.RELEASING, State.STARTING, State.CHECKING, State.SWITCHING)
 
 

@@ -11,8 +11,9 @@ import structlog
 from slipway.apps import store as apps_store
 from slipway.builds import store as builds
 from slipway.deployments import settling, store
-from slipway.deployments.models import Deployment, Kind, State
+from slipway.deployments.models import CANCELLED, Deployment, Kind, State
 from slipway.deployments.phases import PHASES_OF, STEPS
+from slipway.deployments.settler import Settler
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, say
 from slipway.errors import NotFound, SlipwayError, Unavailable
 from slipway.events.models import SLIPWAY
@@ -23,18 +24,19 @@ from slipway.routing.models import Slot, SlotRole
 log = structlog.get_logger()
 LOCKED = (State.STARTING, State.CHECKING, State.SWITCHING)
 """Phases that touch the environment's instances and route."""
-CANCELLED = "It was cancelled."
 CONTAINED = "Something in Slipway itself went wrong; its own log says what. What was live before still is."
 
 
 class Runner:
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, settler: Settler) -> None:
         self._tools = tools
+        self._settler = settler
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._attempts: dict[int, Attempt] = {}
         self._ending: set[int] = set()
         """How they end is decided: a cancellation comes too late, and must not leave that half done."""
+        self._stopping = False
 
     def wake(self) -> None:
         """Something may be ready to begin."""
@@ -62,6 +64,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Let go of everything, as it is: the next start takes it up."""
+        self._stopping = True
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
@@ -89,7 +92,7 @@ class Runner:
         for environment in environments:
             # One with a deployment under way is settled at that deployment's end.
             if not environment.deleting_at and environment.id not in under_way:
-                await self._settle(environment.id)
+                self._settler.ask(environment.id)
 
     async def _begin_queued(self) -> None:
         async with self._tools.db.connection() as connection:
@@ -133,11 +136,11 @@ class Runner:
             self._ending.add(deployment.id)
         except asyncio.CancelledError:
             self._ending.add(deployment.id)
-            if not await self._is_cancelled(deployment.id):
-                raise  # Slipway itself is stopping
+            if self._stopping or not await self._is_cancelled(deployment.id):
+                raise  # what was asked for meanwhile, the next start sees
             await self._undo(deployment.id, State.CANCELLED, CANCELLED)
-        except Stopped:
-            await self._undo(deployment.id, State.CANCELLED, CANCELLED)
+        except Stopped as error:
+            await self._undo(deployment.id, State.CANCELLED, str(error))
         except NotFound:
             return  # its environment was deleted meanwhile
         except Failed as error:
@@ -176,7 +179,7 @@ class Runner:
         attempt = Attempt(deployment, app, environment, certain=_is_live(deployment, slots))
         self._attempts[deployment_id] = attempt
         if deployment.cancel_asked_at and not attempt.certain:
-            raise Stopped
+            raise Stopped(CANCELLED)
         users = await self._tools.host.call(PrepareEnvironment(environment=environment.id, place=environment.place))
         attempt.run_uid = users.run_uid
         return attempt

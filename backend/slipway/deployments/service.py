@@ -6,7 +6,7 @@ from contextlib import suppress
 from slipway.apps.models import App, Environment
 from slipway.db import Connection, Database
 from slipway.deployments import store
-from slipway.deployments.models import Deployment, Kind, Phase, State
+from slipway.deployments.models import CANCELLED, Deployment, Kind, Phase, State
 from slipway.errors import Conflict, NotFound
 from slipway.events.hub import Hub
 from slipway.events.models import Actor
@@ -33,14 +33,23 @@ class Deployments:
         commit = check_commit(commit) if commit else None
         return await self._request(actor, app, environment, Kind.DEPLOY, branch=branch, commit=commit)
 
-    async def rollback(self, actor: Actor, app: App, environment: Environment, to: int | None = None) -> Deployment:
+    async def rollback(
+        self,
+        actor: Actor,
+        app: App,
+        environment: Environment,
+        to: int | None = None,
+        *,
+        undoes: Deployment | None = None,
+    ) -> Deployment:
         """Make an older release live again; without a number, the one before the live one.
 
-        It goes before everything that is queued, and stops a deployment that is on its way.
+        It goes before everything that is queued, and stops a deployment that is on its way. One that `undoes` a bad
+        deployment does nothing where that one's release is no longer live when it begins.
         """
         async with self._db.connection() as connection:
             target = await _target(connection, environment, to)
-        deployment = await self._request(actor, app, environment, Kind.ROLLBACK, target_release=target)
+        deployment = await self._request(actor, app, environment, Kind.ROLLBACK, target_release=target, undoes=undoes)
         async with self._db.connection() as connection:
             others = [one for one in await store.list_open_of(connection, environment.id) if one.id != deployment.id]
         for other in others:
@@ -66,7 +75,7 @@ class Deployments:
                 environment_id=current.environment_id, deployment=current.id,
             )  # fmt: skip
             queued = current.state is State.QUEUED
-            ended = await store.move(connection, current, State.CANCELLED, "It was cancelled.") if queued else None
+            ended = await store.move(connection, current, State.CANCELLED, CANCELLED) if queued else None
             if ended is None:
                 ended = await store.ask_cancel(connection, current.id)
         if ended.state.ended:
@@ -116,6 +125,7 @@ class Deployments:
         branch: str | None = None,
         commit: str | None = None,
         target_release: int | None = None,
+        undoes: Deployment | None = None,
     ) -> Deployment:
         if app.deleting_at or environment.deleting_at:
             raise Conflict(f"{app.name} ({environment.name}) is being deleted.")
@@ -130,6 +140,8 @@ class Deployments:
                 requested_by=actor.account_id,
                 trigger=actor.kind,
             )
+            if undoes is not None:
+                await store.mark_undone(connection, undoes.id, deployment.id)
             superseded = await store.supersede_queued(connection, deployment)
             await self._events.record(
                 connection, "deployment.requested", actor, team_id=app.team_id, app_id=app.id,

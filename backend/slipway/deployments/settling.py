@@ -12,7 +12,7 @@ from slipway.apps import store as apps_store
 from slipway.apps.models import App, Environment
 from slipway.builds import store as builds
 from slipway.deployments import store
-from slipway.deployments.instances import put_site, start_instances, stop_slot
+from slipway.deployments.instances import open_connections, put_site, start_instances, stop_slot
 from slipway.deployments.models import Deployment
 from slipway.deployments.tools import Tools
 from slipway.errors import HostRefused
@@ -143,10 +143,9 @@ async def _wait_for_listeners(tools: Tools, environment: Environment, slot: Slot
 async def _wait_until_left(tools: Tools, environment: Environment, slot: Slot, seconds: int) -> None:
     """Until nobody is served any more by instances beyond the scale: nginx's old workers may still be at it."""
     leaving = range(wanted(environment, "web"), RANKS)
-    ports = {tools.settings.port(environment.place, slot.number, rank) for rank in leaving}
     quiet = 0
     for _ in range(max(QUIET, seconds * 10)):
-        quiet = quiet + 1 if sockets.established(ports) == 0 else 0
+        quiet = quiet + 1 if open_connections(tools, environment.place, slot.number, leaving) == 0 else 0
         if quiet == QUIET:
             return
         await asyncio.sleep(0.1)
@@ -182,14 +181,17 @@ async def _mend_route(
 async def prune(tools: Tools, environment_id: int) -> None:
     """Give up releases beyond five earlier ones, and builds that none uses."""
     async with tools.db.transaction() as connection:
-        numbers = await releases.prune(connection, environment_id)
+        await releases.prune(connection, environment_id)
         unused = await builds.list_unused(connection, environment_id)
         for build_id in unused:
             await builds.mark_deleting(connection, build_id)
-    for number in numbers:
-        await tools.host.call(DeleteRelease(environment=environment_id, release=number))
     async with tools.db.connection() as connection:
+        emptied = await releases.list_to_empty(connection, environment_id)
         deleting = await builds.list_deleting(connection, environment_id)
+    for release in emptied:
+        await tools.host.call(DeleteRelease(environment=environment_id, release=release.number))
+        async with tools.db.connection() as connection:
+            await releases.empty(connection, release.id)
     for build_id in deleting:
         await tools.host.call(DeleteBuild(environment=environment_id, build=build_id))
         async with tools.db.connection() as connection:

@@ -16,9 +16,7 @@ _DEPLOYMENT = """d.id, d.environment_id, d.kind, d.state, d.branch, d.commit, d.
                  d.created_at, d.started_at, d.ended_at"""
 _FROM = "FROM deployments d LEFT JOIN releases r ON r.id = d.release_id"
 _ACTIVE = [state.value for state in PHASES]
-_COLUMNS = frozenset(
-    {"commit", "commit_subject", "commit_author", "build_id", "release_id", "slot", "release_command", "undone_by"}
-)
+_COLUMNS = frozenset({"commit", "commit_subject", "commit_author", "build_id", "release_id", "slot", "release_command"})
 
 
 def _deployment(row: asyncpg.Record) -> Deployment:
@@ -201,9 +199,17 @@ async def list_phases(connection: Connection, deployment_id: int) -> list[Phase]
     return [msgspec.convert(dict(row), Phase) for row in rows]
 
 
-async def judge(connection: Connection, deployment_id: int, reason: str, undone_by: int | None) -> None:
-    """Say of a live deployment that it was bad, and which rollback undid it."""
-    await connection.execute(
-        "UPDATE deployments SET reason = $2, undone_by = coalesce($3, undone_by) WHERE id = $1",
-        deployment_id, reason, undone_by,
-    )  # fmt: skip
+async def judge(connection: Connection, deployment_id: int, reason: str) -> None:
+    """Say of a live deployment why it was bad."""
+    await connection.execute("UPDATE deployments SET reason = $2 WHERE id = $1", deployment_id, reason)
+
+
+async def mark_undone(connection: Connection, deployment_id: int, rollback: int) -> None:
+    """Which automatic rollback takes a bad deployment back."""
+    await connection.execute("UPDATE deployments SET undone_by = $2 WHERE id = $1", deployment_id, rollback)
+
+
+async def find_undone_by(connection: Connection, rollback: int) -> Deployment | None:
+    """The bad deployment that an automatic rollback takes back; None where a person asked for it."""
+    row = await connection.fetchrow(f"SELECT {_DEPLOYMENT} {_FROM} WHERE d.undone_by = $1", rollback)
+    return _deployment(row) if row else None

@@ -25,7 +25,7 @@ class Failed(Exception):
 
 
 class Stopped(Exception):
-    """A deployment was cancelled where it still could be."""
+    """A deployment is not to go on, though nothing failed. The message is the reason, as it is shown."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class Watching:
             await self._tell(deployment, problem, "There is no earlier release to go back to: deploy a fix.")
             return
         try:
-            undo = await self._deployments.rollback(SLIPWAY, app, environment, to=previous)
+            undo = await self._deployments.rollback(SLIPWAY, app, environment, to=previous, undoes=deployment)
         except (Conflict, NotFound) as error:
             await self._tell(deployment, problem, error.message)
             return
@@ -99,7 +99,7 @@ class Watching:
     async def _tell(self, deployment: Deployment, problem: str, sentence: str, undo: int | None = None) -> None:
         reason = f"{problem[0].upper()}{problem[1:]}. {sentence}"
         async with self._tools.db.transaction() as connection:
-            await store.judge(connection, deployment.id, reason, undo)
+            await store.judge(connection, deployment.id, reason)
             environment = await apps_store.get_environment_by_id(connection, deployment.environment_id)
             app = await apps_store.get_app_by_id(connection, environment.app_id)
             await self._tools.events.record(

@@ -28,7 +28,11 @@ async def scale(
     processes: Processes,
     settings: Settings,
 ) -> EnvironmentView:
-    """How many instances of processes are to run: process → number. Those left out stay as they are."""
+    """How many instances of processes are to run: process → number. Those left out stay as they are.
+
+    Answers when it is so, at the latest after five seconds: then it is still on its way (an old instance finishes its
+    requests, say), and `processes` shows how far.
+    """
     return environment_view(app, await processes.scale(actor, app, environment, data), settings)
 
 

@@ -75,7 +75,10 @@ class Processes:
         ]
 
     async def scale(self, actor: Actor, app: App, environment: Environment, counts: dict[str, int]) -> Environment:
-        """Set how many instances of processes run; takes effect at once, and for later releases."""
+        """Set how many instances of processes run; takes effect at once, and for later releases.
+
+        Who hears of it may wait until it is so for a while; it goes on where that takes longer.
+        """
         release = await self._releases.live_release(environment)
         known = set(release.processes) - {"release"} if release else None
         if known is not None and not known:
@@ -91,9 +94,8 @@ class Processes:
             if not 0 <= count <= most or (name == "web" and count < 1):
                 least = 1 if name == "web" else 0
                 raise Invalid(f"{name} can have {least} to {most} instances.", field=name)
-        scale = {name: n for name, n in (environment.scale | counts).items() if n != 1}
         async with self._db.transaction() as connection:
-            changed = await apps_store.update_scale(connection, environment.id, scale)
+            changed = await apps_store.update_scale(connection, environment.id, counts)
             await self._events.record(
                 connection, "processes.scaled", actor, team_id=app.team_id, app_id=app.id,
                 environment_id=environment.id, counts=counts,

@@ -64,10 +64,11 @@ async def find_live(connection: Connection, environment_id: int) -> Release | No
 
 
 async def list_kept(connection: Connection, environment_id: int) -> list[Release]:
-    """The live one and those that were live and can be again, newest first."""
+    """The live one and those that were live and can be again, newest first. Not one that is only on its way."""
     rows = await connection.fetch(
         f"""SELECT {_RELEASE} {_FROM} WHERE r.environment_id = $1 AND r.pruned_at IS NULL
-            AND EXISTS (SELECT 1 FROM deployments d WHERE d.release_id = r.id AND d.state IN ('live', 'switching'))
+            AND (EXISTS (SELECT 1 FROM deployments d WHERE d.release_id = r.id AND d.state = 'live')
+                 OR EXISTS (SELECT 1 FROM slots s WHERE s.release_id = r.id AND s.role = 'live'))
             ORDER BY r.number DESC""",  # noqa: S608
         environment_id,
     )
@@ -79,12 +80,12 @@ async def get_sealed_variables(connection: Connection, release_id: int) -> bytes
     return sealed
 
 
-async def prune(connection: Connection, environment_id: int) -> list[int]:
-    """Give up releases beyond the newest KEPT besides the live one, and those that never went live; → their numbers.
+async def prune(connection: Connection, environment_id: int) -> None:
+    """Give up releases beyond the newest KEPT besides the live one, and those that never went live.
 
     Never one that a slot holds or that an open deployment is about.
     """
-    rows = await connection.fetch(
+    await connection.execute(
         """WITH wanted AS (
                SELECT release_id AS id FROM slots WHERE environment_id = $1
                UNION SELECT release_id FROM deployments WHERE environment_id = $1 AND release_id IS NOT NULL
@@ -101,8 +102,20 @@ async def prune(connection: Connection, environment_id: int) -> list[int]:
            )
            UPDATE releases SET pruned_at = now()
            WHERE environment_id = $1 AND pruned_at IS NULL
-             AND id NOT IN (SELECT id FROM wanted) AND id NOT IN (SELECT id FROM kept)
-           RETURNING number""",
+             AND id NOT IN (SELECT id FROM wanted) AND id NOT IN (SELECT id FROM kept)""",
         environment_id, KEPT,
     )  # fmt: skip
-    return [row["number"] for row in rows]
+
+
+async def list_to_empty(connection: Connection, environment_id: int) -> list[Release]:
+    """Those given up whose variables are still there: here, and in their launcher files."""
+    rows = await connection.fetch(
+        f"SELECT {_RELEASE} {_FROM} WHERE r.environment_id = $1 AND r.pruned_at IS NOT NULL AND r.variables <> ''",
+        environment_id,
+    )
+    return [_release(row) for row in rows]
+
+
+async def empty(connection: Connection, release_id: int) -> None:
+    """Forget the variables of one that was given up."""
+    await connection.execute("UPDATE releases SET variables = '' WHERE id = $1 AND pruned_at IS NOT NULL", release_id)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make
-from tests.integration.deployments.helpers import WEB, Deployable, until
+from tests.integration.deployments.helpers import WEB, Deployable, query, until
 from tests.integration.local.test_box import own_id
 
 
@@ -57,6 +57,29 @@ def load(app: Deployable, clients: int = 4, *, kept: bool = True) -> Iterator[Lo
             over.set()
         for one in visits:
             one.result()
+
+
+@contextmanager
+def daemon_down(box: Box) -> Iterator[None]:
+    """Stop the daemon for as long as the context lasts."""
+    daemon = f"slipway-{own_id(box)}-daemon.service"
+    box.enter("systemctl", "--user", "stop", daemon)
+    try:
+        yield
+    finally:
+        box.enter("systemctl", "--user", "start", daemon)
+
+
+def running(app: Deployable) -> dict[str, int]:
+    """How many instances of each process run."""
+    found = app.api("GET", f"/apps/{app.name}/environments/production/processes")
+    return {one["name"]: len(one["instances"]) for one in found}
+
+
+def slots(app: Deployable) -> list[str]:
+    """The roles of the slots that are held."""
+    found = query(app.box, f"SELECT role FROM slots WHERE environment_id = {app.environment_id} ORDER BY role")
+    return found.split()
 
 
 @pytest.fixture
@@ -111,6 +134,41 @@ def test_scaling_under_load_loses_no_request(app: Deployable) -> None:
     assert not seen.failed, seen.failed[:5]
 
 
+def test_scaling_while_a_deployment_is_checked_is_answered_and_done_when_it_can_be(app: Deployable) -> None:
+    app.change_settings(health_seconds=12, health_path="/fail")
+    app.repository.commit({"next": ""})
+    number = app.request()
+    app.wait_for_state(number, ("checking",))
+    app.scale(web=2)
+    assert app.get(number)["state"] == "checking"
+    app.wait(number)
+    until(lambda: running(app) == {"web": 2}, "the scale is as it was asked for")
+
+
+def test_changes_of_the_scale_at_the_same_moment_all_count(make: Make) -> None:
+    names = [f"w{number}" for number in range(6)]
+    app = make("\n".join(f"{name}: sleep 1000" for name in names))
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as people:
+        list(people.map(lambda name: app.scale(**{name: 0}), names))
+    found = app.api("GET", f"/apps/{app.name}/environments/production")
+    assert found["scale"] == dict.fromkeys(names, 0)
+
+
+def test_a_slot_that_takes_long_to_stop_holds_up_no_other_environment(make: Make) -> None:
+    slow, quick = make(), make()
+    slow.repository.commit({"Procfile": "web: trap '' TERM; python3 server.py & while :; do sleep 1; done\n"})
+    for app in (slow, quick):
+        app.change_settings(standby_seconds=0, drain_seconds=1, stop_seconds=15)
+        app.go_live()
+    slow.repository.commit({"Procfile": WEB + "\n"})
+    slow.go_live()
+    until(lambda: "stopping" in slots(slow), "the slow one's old slot is being stopped")
+    quick.repository.commit({"next": ""})
+    quick.go_live()
+    until(lambda: slots(quick) == ["live"], "the quick one's old slot is gone", seconds=10)
+    assert "stopping" in slots(slow)
+
+
 def test_a_crash_loop_within_the_first_minute_is_rolled_back_by_itself(app: Deployable) -> None:
     app.repository.commit({"Procfile": f"{WEB}\nworker: echo it cannot work; exit 3\n"})
     bad = app.go_live()["id"]
@@ -132,6 +190,25 @@ def test_a_burst_of_server_errors_is_rolled_back_by_itself(app: Deployable) -> N
     until(lambda: app.live() == "v1", "the old release is live again", seconds=20)
     app.wait(app.newest())
     assert app.answering() == "v1"
+
+
+def test_an_automatic_rollback_that_waited_does_not_undo_what_went_live_meanwhile(app: Deployable, box: Box) -> None:
+    app.repository.commit({"next": ""})
+    bad = app.go_live()["id"]
+    app.repository.commit({"fix": ""})
+    app.go_live()
+    # What watching left behind when the daemon died: asked for while v3 was past its point of no return.
+    with daemon_down(box):
+        rollback = query(
+            box,
+            f"""WITH made AS (INSERT INTO deployments (environment_id, kind, state, target_release, trigger)
+                VALUES ({app.environment_id}, 'rollback', 'queued', 1, 'automatic') RETURNING id)
+                UPDATE deployments SET undone_by = made.id FROM made WHERE deployments.id = {bad} RETURNING made.id""",
+        )
+    ended = app.wait(int(rollback))
+    assert ended["state"] == "cancelled"
+    assert ended["reason"] == "v2 was to be taken back, but v3 went live meanwhile, and stays."
+    assert app.answering() == "v3"
 
 
 def test_after_a_release_command_nothing_is_rolled_back_by_itself_and_it_says_so(app: Deployable) -> None:
@@ -167,11 +244,9 @@ def test_an_out_of_memory_kill_is_told_as_such(make: Make) -> None:
 
 def test_a_crash_while_the_daemon_was_down_is_told_when_it_is_back(app: Deployable, box: Box) -> None:
     pid = app.ask().json()["pid"]
-    daemon = f"slipway-{own_id(box)}-daemon.service"
-    box.enter("systemctl", "--user", "stop", daemon)
-    os.kill(pid, signal.SIGKILL)
-    time.sleep(0.5)
-    box.enter("systemctl", "--user", "start", daemon)
+    with daemon_down(box):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
     until(lambda: _crashed(app), "the crash is told", seconds=30)
     assert app.crashes()[0]["signal"] == "SIGKILL"
 

@@ -4,10 +4,11 @@ import asyncio
 
 from slipway import clock
 from slipway.builds import store as builds
+from slipway.deployments import store
 from slipway.deployments.instances import open_connections, start_instances, stop_slot
 from slipway.deployments.models import Kind
 from slipway.deployments.phases.release import put_release
-from slipway.deployments.tools import Attempt, Failed, Tools, record, say
+from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, record, say
 from slipway.host.protocol import PutSlot
 from slipway.plan import Plan
 from slipway.releases import store as releases
@@ -21,6 +22,8 @@ WARM = (SlotRole.STANDBY, SlotRole.DRAINING)
 
 
 async def start(tools: Tools, attempt: Attempt) -> None:
+    if attempt.deployment.kind is Kind.ROLLBACK:
+        await _stop_if_another_is_live(tools, attempt)
     release = await _take_release(tools, attempt)
     slots = await tools.routing.list_slots(attempt.environment)
     own = next((slot for slot in slots if slot.number == attempt.deployment.slot), None)
@@ -40,6 +43,15 @@ async def start(tools: Tools, attempt: Attempt) -> None:
     await _serve(tools, attempt, release, own)
     if "web" in release.processes:
         say(tools, attempt, f"Started web in slot {own.number}: {release.processes['web']}")
+
+
+async def _stop_if_another_is_live(tools: Tools, attempt: Attempt) -> None:
+    """An automatic rollback is about one bad release; what went live while it waited may be the fix."""
+    async with tools.db.connection() as connection:
+        bad = await store.find_undone_by(connection, attempt.id)
+        live = await releases.find_live(connection, attempt.environment.id)
+    if bad and live and live.id != bad.release_id:
+        raise Stopped(f"v{bad.release_number} was to be taken back, but {live.name} went live meanwhile, and stays.")
 
 
 async def _serve(tools: Tools, attempt: Attempt, release: Release, slot: Slot) -> None:

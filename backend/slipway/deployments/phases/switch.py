@@ -7,6 +7,7 @@ from slipway import clock
 from slipway.builds import store as builds
 from slipway.deployments import store
 from slipway.deployments.instances import put_site, start_instances, stop_slot
+from slipway.deployments.models import CANCELLED
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, say
 from slipway.errors import HostRefused
 from slipway.host.protocol import Inspect, RemoveSite, Switch
@@ -59,7 +60,7 @@ async def _pass_the_point_of_no_return(tools: Tools, attempt: Attempt) -> None:
     async with tools.db.connection() as connection:
         attempt.deployment = await store.get(connection, attempt.id)
     if attempt.deployment.cancel_asked_at and not attempt.certain:
-        raise Stopped
+        raise Stopped(CANCELLED)
     attempt.certain = True
 
 
