@@ -7,8 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from slipway import clock
+
 KEPT = 2000
-"""Answers of an environment that are remembered."""
+"""Answers of an environment that are remembered, at most."""
+KEPT_SECONDS = 300.0
+"""How long they are: nobody asks further back than the minute after a switch."""
 LOOK_SECONDS = 0.5
 _MOST_BYTES = 8 * 1024 * 1024
 
@@ -30,6 +34,14 @@ class ErrorCounts:
         self._path = path
         self._answers: dict[int, deque[tuple[float, bool]]] = defaultdict(lambda: deque(maxlen=KEPT))
 
+    def forget_old(self, moment: float) -> None:
+        """Drop answers from before a moment, and environments of which none is left."""
+        for environment_id, answers in list(self._answers.items()):
+            while answers and answers[0][0] < moment:
+                answers.popleft()
+            if not answers:
+                del self._answers[environment_id]
+
     def since(self, environment_id: int, moment: float) -> tuple[int, int]:
         """How many answers there were since a moment (seconds since the epoch), and how many of them were 5xx."""
         recent = [bad for at, bad in self._answers.get(environment_id, ()) if at >= moment]
@@ -38,21 +50,26 @@ class ErrorCounts:
     async def read(self) -> None:
         """Follow the file for ever."""
         file, rest = None, b""
-        while True:
-            try:
-                if file is None:
-                    file = self._path.open("rb")
-                    file.seek(0, os.SEEK_END)
-                chunk = file.read(_MOST_BYTES)
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._take(line)
-                if not chunk and self._path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                    file.close()
-                    file, rest = self._path.open("rb"), b""
-            except OSError:  # not there yet, or just being rotated
-                pass
-            await asyncio.sleep(LOOK_SECONDS)
+        try:
+            while True:
+                try:
+                    if file is None:
+                        file = self._path.open("rb")
+                        file.seek(0, os.SEEK_END)
+                    chunk = file.read(_MOST_BYTES)
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        self._take(line)
+                    if not chunk and self._path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                        file.close()
+                        file, rest = self._path.open("rb"), b""
+                except OSError:  # not there yet, or just being rotated
+                    pass
+                self.forget_old(clock.now().timestamp() - KEPT_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            if file is not None:
+                file.close()
 
     def _take(self, line: bytes) -> None:
         try:
