@@ -39,17 +39,19 @@ CREATE TABLE sign_in_failures (
     at      timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX sign_in_failures_subject ON sign_in_failures (subject, at);
+CREATE INDEX sign_in_failures_at ON sign_in_failures (at);  -- old ones are deleted by it
 
--- The answer of a creating request, given again for the same key.
+-- The answer of a creating request, given again for the same key. The key is taken before the work begins.
 CREATE TABLE idempotency_keys (
     account_id   bigint NOT NULL DEFAULT 0,   -- 0: the operator
     key          text NOT NULL,
     request_hash bytea NOT NULL,
-    status       smallint,                    -- null while the first request is under way
+    status       smallint,                    -- null: under way, or its end could not be recorded
     body         bytea,
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account_id, key)
 );
+CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
 
 CREATE TABLE teams (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -170,6 +172,10 @@ CREATE TABLE deployments (
 CREATE INDEX deployments_environment ON deployments (environment_id, id);
 CREATE UNIQUE INDEX deployments_one_at_a_time ON deployments (environment_id)
     WHERE state IN ('fetching', 'building', 'releasing', 'starting', 'checking', 'switching');
+-- What a release, a build or a rollback is deleted by: no deployment may refer to it.
+CREATE INDEX deployments_release ON deployments (release_id);
+CREATE INDEX deployments_build ON deployments (build_id);
+CREATE INDEX deployments_undone_by ON deployments (undone_by) WHERE undone_by IS NOT NULL;
 CREATE INDEX deployments_open ON deployments (id)
     WHERE state NOT IN ('live', 'failed', 'cancelled', 'superseded');
 
@@ -213,7 +219,7 @@ CREATE TABLE crashes (
 );
 CREATE INDEX crashes_environment ON crashes (environment_id, id);
 
--- Who did what. Never changed.
+-- Who did what. Never changed; deleted when it is old (history.events_days in the settings).
 CREATE TABLE events (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at             timestamptz NOT NULL DEFAULT now(),
@@ -226,3 +232,4 @@ CREATE TABLE events (
 );
 CREATE INDEX events_team ON events (team_id, id);
 CREATE INDEX events_app ON events (app_id, id);
+CREATE INDEX events_at ON events (at);

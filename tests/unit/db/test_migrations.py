@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from tests.conftest import MIGRATIONS, Cluster
 
-from slipway.db import migrations
+from slipway.db import Database, migrations
 from slipway.errors import SchemaMismatch
 
 
@@ -78,6 +78,16 @@ async def test_a_migration_that_was_edited_is_refused(empty_database: str, tmp_p
     with pytest.raises(SchemaMismatch, match="not the file that was applied"):
         await migrations.check(connection, tmp_path)
     await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("sign_in_failures", "at"), ("idempotency_keys", "created_at"), ("events", "at")]
+)
+async def test_what_is_deleted_by_its_age_is_found_by_an_index(database: Database, table: str, column: str) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL enable_seqscan = off")  # a small table would be read whole
+        rows = await connection.fetch(f"EXPLAIN DELETE FROM {table} WHERE {column} < now() - interval '1 day'")
+    assert f"{table}_{column}" in "\n".join(row[0] for row in rows)
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path: Path) -> None:
