@@ -168,7 +168,7 @@ class Slipway:
                 ("slots", look_after_slots(self.tools, self.settler)),
                 ("watching", self.watching.watch()),
                 ("removal", self.removal.remove_for_ever()),
-                ("housekeeping", keep_house(self.db)),
+                ("housekeeping", keep_house(self.db, self.settings.history)),
             )
         ]
         try:

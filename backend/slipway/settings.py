@@ -8,6 +8,7 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -78,11 +79,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     builds_at_once: int = 2
 
 
+class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of what is over is kept."""
+
+    deployments: Annotated[int, msgspec.Meta(ge=20)] = 200
+    """The newest of each environment that have ended; besides them, those that releases stand on which are kept."""
+    events_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] = 365
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     http: Http
     apps: Apps = Apps()
     limits: Limits = Limits()
+    history: History = History()
     prefix: str = ""
     """Put before every path below. Empty but in session mode, where nothing can be mounted."""
 

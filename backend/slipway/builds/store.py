@@ -67,3 +67,17 @@ async def list_deleting(connection: Connection, environment_id: int) -> list[int
 
 async def mark_deleted(connection: Connection, build_id: int) -> None:
     await connection.execute("UPDATE builds SET state = 'deleted' WHERE id = $1", build_id)
+
+
+async def delete_forgotten(connection: Connection, limit: int) -> int:
+    """Delete builds whose files are gone and which no release or deployment names, at most `limit`; → how many."""
+    rows = await connection.fetch(
+        """DELETE FROM builds WHERE id IN (
+               SELECT id FROM builds b WHERE state = 'deleted'
+                 AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.build_id = b.id)
+                 AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.build_id = b.id)
+               ORDER BY id LIMIT $1)
+           RETURNING id""",
+        limit,
+    )
+    return len(rows)

@@ -213,3 +213,23 @@ async def find_undone_by(connection: Connection, rollback: int) -> Deployment | 
     """The bad deployment that an automatic rollback takes back; None where a person asked for it."""
     row = await connection.fetchrow(f"SELECT {_DEPLOYMENT} {_FROM} WHERE d.undone_by = $1", rollback)
     return _deployment(row) if row else None
+
+
+async def delete_old(connection: Connection, kept: int, limit: int) -> int:
+    """Delete ended deployments beyond the newest `kept` of each environment, at most `limit`; → how many.
+
+    With their phases and logs. Never one that a kept release stands on, nor the rollback that undid another.
+    """
+    rows = await connection.fetch(
+        """DELETE FROM deployments WHERE id IN (
+               SELECT d.id FROM (SELECT id, release_id, row_number() OVER (PARTITION BY environment_id ORDER BY id DESC)
+                                 FROM deployments
+                                 WHERE state IN ('live', 'failed', 'cancelled', 'superseded')) AS d (id, release_id, n)
+               WHERE d.n > $1
+                 AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.id = d.release_id AND r.pruned_at IS NULL)
+                 AND NOT EXISTS (SELECT 1 FROM deployments other WHERE other.undone_by = d.id)
+               ORDER BY d.id LIMIT $2)
+           RETURNING id""",
+        kept, limit,
+    )  # fmt: skip
+    return len(rows)

@@ -33,3 +33,14 @@ async def list_events(
         None if team_ids is None else list(team_ids), before or 2**62, limit,
     )  # fmt: skip
     return [msgspec.convert(dict(row), Event) for row in rows]
+
+
+async def delete_old(connection: Connection, days: int, limit: int) -> int:
+    """Delete events that are older, the oldest first, at most `limit`; → how many."""
+    rows = await connection.fetch(
+        """DELETE FROM events WHERE id IN (
+               SELECT id FROM events WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT $2)
+           RETURNING id""",
+        days, limit,
+    )  # fmt: skip
+    return len(rows)

@@ -60,12 +60,20 @@ async def put_cursor(connection: Connection, cursor: str) -> None:
     )
 
 
-async def delete_old(connection: Connection, kept: int) -> None:
-    """Keep the logs of each environment's newest deployments, and of what is still under way."""
-    await connection.execute(
-        """DELETE FROM deployment_log WHERE deployment_id IN (
+async def delete_old(connection: Connection, kept: int, limit: int) -> int:
+    """Delete the logs of at most `limit` deployments; → of how many.
+
+    Each environment's newest `kept` deployments, and what is still under way, have theirs.
+    """
+    rows = await connection.fetch(
+        """WITH old AS (
                SELECT id FROM (SELECT id, state, row_number() OVER (PARTITION BY environment_id ORDER BY id DESC) AS n
                                FROM deployments) AS numbered
-               WHERE n > $1 AND state IN ('live', 'failed', 'cancelled', 'superseded'))""",
-        kept,
-    )
+               WHERE n > $1 AND state IN ('live', 'failed', 'cancelled', 'superseded')
+                 AND EXISTS (SELECT 1 FROM deployment_log WHERE deployment_id = id)
+               ORDER BY id LIMIT $2
+           ), deleted AS (DELETE FROM deployment_log WHERE deployment_id IN (SELECT id FROM old))
+           SELECT id FROM old""",
+        kept, limit,
+    )  # fmt: skip
+    return len(rows)

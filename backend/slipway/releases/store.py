@@ -119,3 +119,17 @@ async def list_to_empty(connection: Connection, environment_id: int) -> list[Rel
 async def empty(connection: Connection, release_id: int) -> None:
     """Forget the variables of one that was given up."""
     await connection.execute("UPDATE releases SET variables = '' WHERE id = $1 AND pruned_at IS NOT NULL", release_id)
+
+
+async def delete_forgotten(connection: Connection, limit: int) -> int:
+    """Delete releases that were given up and of which no deployment tells any more, at most `limit`; → how many."""
+    rows = await connection.fetch(
+        """DELETE FROM releases WHERE id IN (
+               SELECT id FROM releases r WHERE pruned_at IS NOT NULL AND variables = ''
+                 AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.release_id = r.id)
+                 AND NOT EXISTS (SELECT 1 FROM slots s WHERE s.release_id = r.id)
+               ORDER BY id LIMIT $1)
+           RETURNING id""",
+        limit,
+    )
+    return len(rows)
