@@ -26,6 +26,9 @@ MAX_REASON_LENGTH = 1000
 MAX_VARIABLES = 50
 MAX_VALUE_BYTES = 8192
 
+MAX_ENVIRONMENT_BYTES = 1_500_000
+"""Of all variables that a process is started with, names and values. Linux takes about 2 MiB."""
+
 END_OF_LOG = "\x1eslipway-end"
 """The last line a build writes: who reads the log knows by it that all is there."""
 
@@ -199,6 +202,11 @@ def _check_processes(processes: Mapping[str, str]) -> None:
                 "31 characters at most."
             )
         check_command(command, name)
+
+
+def size_of_variables(variables: Mapping[str, str]) -> int:
+    """Bytes of names and values together."""
+    return sum(len(name.encode()) + len(value.encode(errors="surrogatepass")) for name, value in variables.items())
 
 
 def _check_variables(variables: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from slipway.apps.models import App, Environment, EnvironmentSettings, Variable
 from slipway.apps.service import Apps
 from slipway.errors import Invalid
 from slipway.events.models import Actor
+from slipway.plan import MAX_ENVIRONMENT_BYTES
 from slipway.settings import Settings
 from slipway.teams.service import Teams
 from slipway.web.callers import Caller
@@ -20,8 +21,8 @@ from slipway.web.policies import Policy
 APP = "/api/apps/{app_name:str}"
 ENVIRONMENTS = APP + "/environments"
 ENVIRONMENT = ENVIRONMENTS + "/{environment_name:str}"
-VARIABLES_BODY = 24_000_000
-"""Bytes: as many variables of the greatest size as an environment may have, and their JSON."""
+VARIABLES_BODY = 7 * MAX_ENVIRONMENT_BYTES
+"""Bytes: all variables that an environment may have, though JSON writes a character as six."""
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 

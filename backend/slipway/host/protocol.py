@@ -16,7 +16,8 @@ import msgspec
 
 from slipway.plan import BuildOverrides, Plan
 
-MAX_FRAME = 8 * 1024 * 1024
+MAX_FRAME = 12 * 1024 * 1024
+"""Bytes: all variables that a process may have, though JSON writes a character as six, and what stands around them."""
 
 Id = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Place = Annotated[int, msgspec.Meta(ge=1, le=1000)]

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from tests.integration.api.conftest import Panel
 
+from slipway.host.agent.releases import check_variables
+
 NEW_APP = {"name": "shop", "repository": "https://git.example.org/shop.git"}
 
 
@@ -153,6 +155,24 @@ async def test_settings_change_one_by_one_and_wrong_ones_change_nothing(cast: Pa
             assert wrong.json()["errors"][0]["field"] == next(iter(settings)), wrong.text
         assert (await member.get(path)).json()["settings"]["memory"] == 256
         assert (await member.patch(path, json={"branch": None})).json()["own_branch"] is False
+
+
+async def test_more_variables_than_a_process_can_be_started_with_are_refused_before_they_are_kept(cast: Panel) -> None:
+    path = "/api/apps/blog/environments/production/variables"
+    value = "x" * 32_000
+    async with cast.client("member") as member:
+        first = await member.patch(path, json={"set": {f"A{n}": value for n in range(40)}})
+        assert first.status_code == 200, first.text
+        more = await member.patch(path, json={"set": {f"B{n}": value for n in range(10)}})
+        assert more.status_code == 422
+        assert "1,500,000" in more.json()["detail"]
+        assert len((await member.get(path)).json()) == 40
+        instead = {"set": {f"B{n}": value for n in range(10)}, "unset": [f"A{n}" for n in range(10)]}
+        assert (await member.patch(path, json=instead)).status_code == 200
+    app = await cast.slipway.apps.get_app("blog")
+    environment = await cast.slipway.apps.get_environment(app)
+    async with cast.slipway.db.connection() as connection:
+        check_variables(await cast.slipway.apps.all_values(connection, environment.id))  # as the host agent does
 
 
 async def test_the_schema_names_every_route_of_the_api(cast: Panel) -> None:

@@ -8,12 +8,11 @@ from slipway.errors import Invalid
 from slipway.host.agent import files
 from slipway.host.agent.box import Box
 from slipway.host.protocol import DeleteRelease, Done, PutRelease
-from slipway.plan import VARIABLE_NAME, check_command, validate
+from slipway.plan import MAX_ENVIRONMENT_BYTES, VARIABLE_NAME, check_command, size_of_variables, validate
 
 PROCESS = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 MAX_VALUE_BYTES = 131_072
-MAX_VARIABLES_BYTES = 1_500_000
-"""Linux takes 128 KiB for one variable and about 2 MiB for all."""
+"""Linux takes 128 KiB for one variable."""
 
 
 class LaunchFile(msgspec.Struct, frozen=True):
@@ -51,13 +50,15 @@ async def delete(box: Box, verb: DeleteRelease) -> Done:
 
 def check_variables(variables: dict[str, str]) -> None:
     """Refuse what no process could be started with. Says names, never values."""
-    total = 0
     for name, value in variables.items():
         if not VARIABLE_NAME.fullmatch(name):
             raise Invalid(f"{name[:40]!r} cannot be a variable's name: letters, digits and _ only", field="variables")
         size = len(name) + len(value.encode(errors="surrogatepass"))
         if "\0" in value or size > MAX_VALUE_BYTES:
             raise Invalid(f"the value of {name} holds a NUL or is larger than 128 KiB", field="variables")
-        total += size
-    if total > MAX_VARIABLES_BYTES:
-        raise Invalid("all variables together are larger than 1.5 MB, which is more than Linux starts a process with")
+    if size_of_variables(variables) > MAX_ENVIRONMENT_BYTES:
+        raise Invalid(
+            f"all variables together are larger than {MAX_ENVIRONMENT_BYTES:,} bytes, which is more than Linux starts "
+            "a process with",
+            field="variables",
+        )
