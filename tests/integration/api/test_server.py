@@ -8,6 +8,9 @@ import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
+from tests.integration.api.conftest import Panel
+from tests.integration.api.test_streams import queued
+
 from slipway.web.server import bind_socket
 
 BACKEND = Path(__file__).parents[3] / "backend"
@@ -106,3 +109,16 @@ async def test_a_restart_loses_no_request_and_answers_those_on_their_way(tmp_pat
     assert sum(state.startswith(b"STOPPING=1") for state in states) == 4
     for one in (web, admin, told):
         one.close()
+
+
+async def test_while_the_database_is_away_a_deployment_under_way_does_not_hold_up_the_end(cast: Panel) -> None:
+    """systemd would kill the daemon in the midst of its putting things away."""
+    runner = cast.slipway.runner
+    await queued(cast)
+    await runner._begin_queued()
+    (under_way,) = runner._running.values()
+    cast.slipway.db._dsn = "postgresql:///nothing?host=/nonexistent"
+    await cast.slipway.db.close()
+    async with asyncio.timeout(10):
+        await runner.stop()
+    assert under_way.cancelled()
