@@ -7,12 +7,10 @@ import msgspec
 from slipway.db import Connection
 
 KEPT = timedelta(hours=24)
-STALE = timedelta(seconds=120)
-"""A request that has been under way for longer has died with its process."""
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
-    """`status` is None while the first request is under way."""
+    """`status` is None while the first request is under way, and for ever where its end could not be recorded."""
 
     request_hash: bytes
     status: int | None
@@ -21,11 +19,7 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 async def claim_key(connection: Connection, account_id: int, key: str, request_hash: bytes) -> KeptAnswer | None:
     """Take a key for a request. → None when it is ours now, else what the first request left."""
-    await connection.execute(
-        """DELETE FROM idempotency_keys
-           WHERE created_at < now() - $1::interval OR (status IS NULL AND created_at < now() - $2::interval)""",
-        KEPT, STALE,
-    )  # fmt: skip
+    await connection.execute("DELETE FROM idempotency_keys WHERE created_at < now() - $1::interval", KEPT)
     taken = await connection.fetchval(
         """INSERT INTO idempotency_keys (account_id, key, request_hash) VALUES ($1, $2, $3)
            ON CONFLICT DO NOTHING RETURNING true""",

@@ -6,6 +6,7 @@ import pytest
 from tests.integration.api.conftest import Panel
 
 from slipway.host.agent.releases import check_variables
+from slipway.web import store
 
 NEW_APP = {"name": "shop", "repository": "https://git.example.org/shop.git"}
 
@@ -129,16 +130,52 @@ async def test_what_was_refused_may_be_tried_again_with_the_same_key(cast: Panel
         assert (await member.post("/api/apps", json=NEW_APP, headers=key)).status_code == 201
 
 
-async def test_a_key_whose_request_died_can_be_used_again(cast: Panel) -> None:
-    async with cast.client("member") as member, cast.slipway.db.connection() as connection:
-        me = (await member.get("/api/account")).json()["id"]
-        await connection.execute(
-            """INSERT INTO idempotency_keys (account_id, key, request_hash, created_at)
-               VALUES ($1, 'k', '\\x00', now() - interval '3 minutes')""",
-            me,
-        )
-        answer = await member.post("/api/apps", json=NEW_APP, headers={"idempotency-key": "k"})
-        assert answer.status_code == 201
+async def test_what_may_have_been_done_is_not_done_again_with_the_same_key(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away after the work and before its answer is kept."""
+    keep = store.keep_answer
+
+    async def lost(*_: object) -> None:
+        raise ConnectionResetError("the server closed the connection")
+
+    monkeypatch.setattr(store, "keep_answer", lost)
+    path, key = "/api/apps/blog/environments/production/deployments", {"idempotency-key": "push-1"}
+    async with cast.client("member") as member:
+        first = await member.post(path, json={}, headers=key)
+        assert first.status_code == 201, "it was done, and says so"
+        monkeypatch.setattr(store, "keep_answer", keep)
+        async with cast.slipway.db.connection() as connection:
+            await connection.execute("UPDATE idempotency_keys SET created_at = now() - interval '23 hours'")
+        for again in await asyncio.gather(*(member.post(path, json={}, headers=key) for _ in range(3))):
+            assert again.status_code == 409
+        again = await member.post(path, json={}, headers=key)
+        assert "may have been done" in again.json()["detail"]
+        assert "new key" in again.json()["detail"]
+        assert (await member.post(path, json={"commit": "a" * 40}, headers=key)).status_code == 422
+        assert len((await member.get("/api/apps/blog/deployments")).json()["items"]) == 1
+        assert (await member.post(path, json={}, headers={"idempotency-key": "push-2"})).status_code == 201
+
+
+async def test_a_request_that_fails_within_keeps_its_key_and_one_under_way_is_told_as_such(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def broken(*_: object, **__: object) -> None:
+        begun.set()
+        await go_on.wait()
+        raise RuntimeError("half of it is done")
+
+    monkeypatch.setattr(cast.slipway.deployments, "deploy", broken)
+    path, key = "/api/apps/blog/environments/production/deployments", {"idempotency-key": "push-1"}
+    async with cast.client("member") as member:
+        first = asyncio.create_task(member.post(path, json={}, headers=key))
+        await begun.wait()
+        assert "still under way" in (await member.post(path, json={}, headers=key)).json()["detail"]
+        go_on.set()
+        assert (await first).status_code == 500
+        assert "may have been done" in (await member.post(path, json={}, headers=key)).json()["detail"]
 
 
 async def test_settings_change_one_by_one_and_wrong_ones_change_nothing(cast: Panel) -> None:
