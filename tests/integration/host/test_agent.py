@@ -1,6 +1,7 @@
 """The agent's door: who may ask, what it tells by itself, and how it answers nonsense."""
 
 import asyncio
+import os
 import struct
 import subprocess
 from typing import Any
@@ -24,7 +25,7 @@ from slipway.host.protocol import (
 )
 from slipway.plan import BuildOverrides
 
-from .conftest import Rig, Rigged, numbers
+from .conftest import Rig, Rigged, numbers, until
 
 ASK = """
 import socket, struct, sys
@@ -134,6 +135,31 @@ async def test_a_removed_environment_leaves_nothing_and_its_users_never_come_bac
     later = await rig.environment()
     assert later.run_uid > made.build_uid
     await rig.host.call(RemoveEnvironment(later.number, later.place))
+
+
+async def test_what_cannot_be_emptied_is_tried_again_and_its_users_stay_until_it_is(rig: Rig) -> None:
+    made = await rig.environment()
+    held = made.data / "held"
+    held.mkdir()
+    (held / "file").write_text("of root's own, so that the run user cannot delete it")
+    await rig.host.call(RemoveEnvironment(made.number, made.place))
+    (left,) = (rig.state / "srv/slipway/trash").glob(f"*-run-{made.number}")
+    assert str(made.run_uid) in rig.box.enter("cat", "/etc/passwd").stdout
+    assert made.number not in (await rig.host.call(Inspect())).environments
+    other = next(numbers)
+    await rig.host.call(PrepareEnvironment(other, made.place))  # its place is free at once
+    await rig.host.call(RemoveEnvironment(other, made.place))
+    await asyncio.to_thread(rig.kill_agent)
+    await rig.host.call(Status())
+    assert left.exists()
+    for path in (left / "held", left / "held/file"):
+        os.chown(path, made.run_uid, made.run_uid)
+
+    async def gone() -> bool:
+        users = rig.box.enter("cat", "/etc/passwd", "/etc/group").stdout
+        return not left.exists() and not any(f":{uid}:" in users for uid in (made.run_uid, made.build_uid))
+
+    await until(gone, 60)
 
 
 async def test_an_environment_is_removed_in_the_middle_of_its_build(rig: Rig) -> None:

@@ -36,7 +36,7 @@ def main() -> int:
 async def _serve(settings: Settings) -> None:
     from pystemd import daemon
 
-    from slipway.host.agent import trash
+    from slipway.host.agent import removal
     from slipway.host.agent.box import DAEMON_USER, Box
     from slipway.host.agent.changes import Changes
     from slipway.host.agent.server import Server, daemon_uids
@@ -52,7 +52,7 @@ async def _serve(settings: Settings) -> None:
     server = Server(box, changes, lambda: daemon_uids(box))
     listening = _inherited_socket() or _bind(settings.paths.host_socket, box.group(DAEMON_USER))
     async with await asyncio.start_unix_server(server.serve, sock=listening, limit=2**20):
-        background = [asyncio.create_task(changes.follow_exits()), asyncio.create_task(trash.finish(box))]
+        background = [asyncio.create_task(changes.follow_exits()), asyncio.create_task(removal.finish(box))]
         for task in background:
             task.add_done_callback(_end_with)
         daemon.notify(False, ready=1)

@@ -22,7 +22,7 @@ DAEMON_USER = "slipway"
 
 
 class Box:
-    """One installation on this machine. Holds no state but locks: what is so is read from where it lies."""
+    """One installation on this machine. Holds locks and a wake-up, no state: what is so is read from where it lies."""
 
     def __init__(self, settings: Settings, systemd: Systemd, unit_folder: Path) -> None:
         self.settings = settings
@@ -33,6 +33,8 @@ class Box:
         self.templates = Templates(self.paths.current / "templates")
         self.units = Units(settings, self.templates)
         self.state = State(self.paths.agent, settings.apps.first_uid, settings.apps.uids)
+        self.left_over = asyncio.Event()
+        """Something that was to be deleted is still there: it is tried again."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, guarded: str) -> asyncio.Lock:

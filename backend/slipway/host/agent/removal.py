@@ -1,11 +1,37 @@
 """Removing an environment, a build or a mirror, with all that is of it."""
 
+import asyncio
 from pathlib import Path
 
-from slipway.host.agent import environments, exits, instances, routes, sites, slots, trash, work
+import structlog
+
+from slipway.errors import HostRefused
+from slipway.host.agent import environments, exits, files, instances, routes, sites, slots, trash, work
 from slipway.host.agent.box import Box
 from slipway.host.protocol import DeleteBuild, Done, RemoveEnvironment, RemoveMirror
 from slipway.settings import SLOTS
+
+FIRST_RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 3600.0
+
+log = structlog.get_logger()
+
+
+async def finish(box: Box) -> None:
+    """For ever: finish what was to be deleted and is still there, at once and then more and more seldom."""
+    while True:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            box.left_over.clear()
+            await trash.empty_all(box)
+            for mark in sorted(_leaving(box, 0).parent.glob("[0-9]*")):
+                _remove_users(box, int(mark.name))
+            if not box.left_over.is_set():
+                break
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LONGEST_RETRY_SECONDS)
+        await box.left_over.wait()
+        await asyncio.sleep(FIRST_RETRY_SECONDS)
 
 
 async def remove_environment(box: Box, verb: RemoveEnvironment) -> Done:
@@ -28,8 +54,9 @@ async def remove_environment(box: Box, verb: RemoveEnvironment) -> Done:
     exits.forget_environment(box, verb.environment)
     await box.systemd.stop(box.names.environment_slice(verb.environment))
     if box.settings.switches_users:
-        environments.remove_users(box, verb.environment)
+        files.write(_leaving(box, verb.environment), "", mode=0o600)
     box.state.forget(verb.environment)
+    _remove_users(box, verb.environment)
     return Done()
 
 
@@ -43,6 +70,30 @@ async def delete_build(box: Box, verb: DeleteBuild) -> Done:
 async def remove_mirror(box: Box, verb: RemoveMirror) -> Done:
     await trash.discard(box, box.paths.mirrors / str(verb.app), "fetch", verb.app)
     return Done()
+
+
+def _remove_users(box: Box, environment: int) -> None:
+    """Users go last: only they can empty what they left in the trash."""
+    mark = _leaving(box, environment)
+    if not mark.exists() or box.state.find(environment) is not None:
+        return
+    if trash.holds_any_of(box, environment):
+        box.left_over.set()
+        return
+    try:
+        environments.remove_users(box, environment)
+    except HostRefused as error:
+        log.warning("users of a removed environment are still there", environment=environment, error=error.message)
+        box.left_over.set()
+        return
+    files.remove(mark)
+
+
+def _leaving(box: Box, environment: int) -> Path:
+    """There from before an environment is forgotten until its users are gone."""
+    folder = box.paths.agent / "leaving"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder / str(environment)
 
 
 def _remove_own_folder(folder: Path) -> None:

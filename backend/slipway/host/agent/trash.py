@@ -1,18 +1,22 @@
 """The trash: what others wrote is renamed into it by root, emptied there by its owner, then the empty folder goes.
 
-Root never walks such a tree. What is still in the trash when the agent starts is finished then. Builds and data,
-caches, and mirrors may lie on file systems of their own, so each has its trash beside it.
+Root never walks such a tree. What could not be emptied is tried again, at the agent's start and from time to time
+(`removal.finish`). Builds and data, caches, and mirrors may lie on file systems of their own, so each has its trash
+beside it.
 """
 
-import contextlib
 import os
 import re
 from pathlib import Path
+
+import structlog
 
 from slipway.errors import HostRefused
 from slipway.host.agent import files
 from slipway.host.agent.box import FETCH_USER, Box
 from slipway.host.agent.units import Account
+
+log = structlog.get_logger()
 
 _NAME = re.compile(r"(?P<number>[0-9]{1,16})-(?P<owner>run|build|fetch)-(?P<environment>[0-9]{1,16})")
 
@@ -40,11 +44,17 @@ async def discard_build(box: Box, environment: int, build: int) -> None:
     files.remove(owner_file(box, build))
 
 
-async def finish(box: Box) -> None:
-    """Empty what an earlier agent left in the trash."""
+async def empty_all(box: Box) -> None:
+    """Empty what was left in the trash: by an agent that ended, or because it could not be emptied."""
     for trash in box.trashes:
         for folder in sorted(trash.iterdir()):
             await _empty(box, folder)
+
+
+def holds_any_of(box: Box, environment: int) -> bool:
+    """Whether something of an environment's users still lies in the trash."""
+    names = (_NAME.fullmatch(folder.name) for trash in box.trashes for folder in trash.iterdir())
+    return any(name and name["owner"] != "fetch" and int(name["environment"]) == environment for name in names)
 
 
 async def discard(box: Box, folder: Path, owner: str, number: int) -> None:
@@ -63,14 +73,19 @@ async def _empty(box: Box, folder: Path) -> None:
     match = _NAME.fullmatch(folder.name)
     if match is None:
         return
-    unit = box.names.removal(folder.name)
-    box.put_unit(unit, box.units.removal(folder, _account(box, match["owner"], int(match["environment"]))))
-    # What cannot be emptied stays in the trash and is tried again at the agent's next start.
-    with contextlib.suppress(HostRefused):
-        await box.systemd.start(unit)
-    box.remove_unit(unit)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    async with box.lock(f"trash {folder.name}"):
+        if not folder.exists():
+            return
+        unit = box.names.removal(folder.name)
+        box.put_unit(unit, box.units.removal(folder, _account(box, match["owner"], int(match["environment"]))))
+        try:
+            await box.systemd.start(unit)
+            folder.rmdir()
+        except (HostRefused, OSError) as error:
+            log.warning("the trash cannot be emptied yet", folder=folder.name, error=str(error))
+            box.left_over.set()
+        finally:
+            box.remove_unit(unit)
 
 
 def _account(box: Box, owner: str, environment: int) -> Account:
