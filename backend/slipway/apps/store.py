@@ -67,6 +67,16 @@ async def list_apps(connection: Connection, team_ids: Sequence[int] | None, afte
     return [_app(row) for row in rows]
 
 
+async def list_ids(connection: Connection, team_ids: Sequence[int]) -> list[tuple[int, int | None]]:
+    """Each environment of these teams' apps as (app, environment); (app, None) of an app without one."""
+    rows = await connection.fetch(
+        """SELECT a.id AS app, e.id AS environment FROM apps a LEFT JOIN environments e ON e.app_id = a.id
+           WHERE a.team_id = ANY($1::bigint[])""",
+        list(team_ids),
+    )
+    return [(row["app"], row["environment"]) for row in rows]
+
+
 async def update_app(connection: Connection, app_id: int, repository: str, branch: str, base_directory: str) -> App:
     row = await connection.fetchrow(
         f"""UPDATE apps SET repository = $2, branch = $3, base_directory = $4 WHERE id = $1

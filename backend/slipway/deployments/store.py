@@ -61,6 +61,16 @@ async def list_of_app(
     return [_deployment(row) for row in rows]
 
 
+async def list_of_teams(connection: Connection, deployment_ids: Sequence[int], team_ids: Sequence[int]) -> list[int]:
+    """Which of these deployments are of apps of these teams."""
+    rows = await connection.fetch(
+        """SELECT d.id FROM deployments d JOIN environments e ON e.id = d.environment_id JOIN apps a ON a.id = e.app_id
+           WHERE d.id = ANY($1::bigint[]) AND a.team_id = ANY($2::bigint[])""",
+        list(deployment_ids), list(team_ids),
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
 async def latest(connection: Connection, environment_ids: Sequence[int]) -> dict[int, Deployment]:
     rows = await connection.fetch(
         f"""SELECT {_DEPLOYMENT} FROM unnest($1::bigint[]) AS wanted (id)

@@ -28,15 +28,20 @@ class Subscription:
 
 
 class Hub:
-    """Topics: `app:<id>`, `environment:<id>`, `deployment:<id>`, `apps`."""
+    """Topics: `app:<id>`, `environment:<id>`, `deployment:<id>`, `apps`.
+
+    `app:*` subscribes to all of a kind, those of things that are made later among them.
+    """
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
 
     def publish(self, *topics: str) -> None:
         for topic in topics:
-            for subscription in self._subscriptions.get(topic, ()):
-                subscription.tell(topic)
+            kind, of_one, _ = topic.partition(":")
+            for subscribed in (topic, f"{kind}:*") if of_one else (topic,):
+                for subscription in self._subscriptions.get(subscribed, ()):
+                    subscription.tell(topic)
 
     @asynccontextmanager
     async def subscribe(self, *topics: str) -> AsyncIterator[Subscription]:

@@ -1,6 +1,5 @@
 """/api/status: how Slipway itself does; /api/changes: that something changed."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -9,17 +8,17 @@ from litestar.types import ASGIApp
 
 from slipway import __version__
 from slipway.accounts.service import Accounts
-from slipway.apps.service import Apps
 from slipway.db import Database
 from slipway.errors import Unavailable
 from slipway.events.hub import Hub
 from slipway.host.client import Host
 from slipway.settings import Settings
+from slipway.system.changes import changes_for
 from slipway.system.health import PartHealth, ask_all
 from slipway.web.callers import Caller
 from slipway.web.context import still_allowed
 from slipway.web.policies import Policy
-from slipway.web.streams import IDLE, encode_event, event_stream, within_idle
+from slipway.web.streams import event_stream
 
 
 class Ping(msgspec.Struct, frozen=True):
@@ -55,38 +54,13 @@ async def show_status(settings: Settings, db: Database, host: Host, accounts: Ac
 
 
 @get("/api/changes", policy=Policy.SIGNED_IN)
-async def stream_changes(request: Request[Any, Any, Any], caller: Caller, apps: Apps, hub: Hub) -> ASGIApp:
-    """Server-Sent Events: `changed` with topics (`apps`, `app:<id>`, `environment:<id>`) of what the caller may see.
+async def stream_changes(request: Request[Any, Any, Any], caller: Caller, db: Database, hub: Hub) -> ASGIApp:
+    """Server-Sent Events: `changed` with topics of what the caller may see.
 
-    Topics say that something changed, never what: fetch it again.
+    They are `apps`, `app:<id>`, `environment:<id>` and `deployment:<id>`, and say that something changed, never what:
+    fetch it again.
     """
-    return event_stream(_changes(caller, apps, hub), still_allowed(request))
-
-
-async def _changes(caller: Caller, apps: Apps, hub: Hub) -> AsyncIterator[bytes]:
-    yield encode_event("changed", ["apps"])
-    while True:
-        topics = await _visible_topics(caller, apps)
-        async with hub.subscribe(*topics) as changes:
-            while True:
-                changed = await within_idle(anext(changes))
-                if changed is None:
-                    yield IDLE
-                    continue
-                yield encode_event("changed", sorted(changed))
-                if "apps" in changed:
-                    break  # there may be new apps and environments: subscribe anew
-
-
-async def _visible_topics(caller: Caller, apps: Apps) -> list[str]:
-    topics = ["apps"]
-    after: str | None = None
-    while found := await apps.list_apps(caller.team_ids, after, 100):
-        for app in found:
-            topics.append(f"app:{app.id}")
-            topics += [f"environment:{one.id}" for one in await apps.list_environments(app)]
-        after = found[-1].name
-    return topics
+    return event_stream(changes_for(caller, db, hub), still_allowed(request))
 
 
 HANDLERS = [ping, show_status, stream_changes]

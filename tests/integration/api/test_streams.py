@@ -139,6 +139,67 @@ async def test_changes_reach_those_who_may_see_the_app_and_nobody_else(cast: Pan
         await asyncio.wait_for(watching[1], 0.5)
 
 
+async def test_what_is_made_and_changed_while_a_stream_is_open_is_told_at_once(cast: Panel) -> None:
+    """Also in the very moment in which the list of apps has changed."""
+    app = await cast.slipway.apps.get_app("blog")
+    async with cast.client("viewer") as viewer, viewer.stream("GET", "/api/changes") as answer:
+        events = events_of(answer)
+        assert (await anext(events)).data == ["apps"]
+        environment = await cast.slipway.apps.create_environment(OPERATOR, app, "staging", "next")
+        cast.slipway.hub.publish(f"environment:{environment.id}")
+        number = await queued(cast)
+        wanted = {"apps", f"app:{app.id}", f"environment:{environment.id}", f"deployment:{number}"}
+        async with asyncio.timeout(10):
+            while wanted:
+                wanted -= set((await anext(events)).data)
+
+
+async def test_a_change_of_what_a_stream_knows_asks_the_database_nothing(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await cast.slipway.apps.get_app("blog")
+    number = await queued(cast)
+    asked: list[object] = []
+    connection = cast.slipway.db.connection
+    async with cast.client("viewer") as viewer, viewer.stream("GET", "/api/changes") as answer:
+        events = events_of(answer)
+        await anext(events)
+        cast.slipway.hub.publish(f"deployment:{number}")
+        assert (await anext(events)).data == [f"deployment:{number}"]
+        with monkeypatch.context() as patch:
+            patch.setattr(cast.slipway.db, "connection", lambda: asked.append(None) or connection())
+            for _ in range(3):
+                cast.slipway.hub.publish("apps", f"app:{app.id}", f"deployment:{number}")
+                assert (await anext(events)).data == ["app:" + str(app.id), "apps", f"deployment:{number}"]
+        assert asked == []
+
+
+async def test_a_deployment_of_an_app_of_others_is_told_to_nobody_but_the_operator(cast: Panel) -> None:
+    number = await queued(cast)
+
+    begun: set[str] = set()
+
+    async def seen_by(who: str) -> list[str]:
+        """All topics until the list of apps changes."""
+        seen: list[str] = []
+        async with cast.client(who) as client, client.stream("GET", "/api/changes") as answer:
+            async for event in events_of(answer):
+                seen += event.data if who in begun else []
+                begun.add(who)
+                if "apps" in seen:
+                    break
+        return seen
+
+    watching = [asyncio.create_task(seen_by(who)) for who in ("outsider", "viewer", "operator")]
+    async with asyncio.timeout(10):
+        while len(begun) < len(watching):
+            await asyncio.sleep(0.02)
+        cast.slipway.hub.publish(f"deployment:{number}", "apps")
+        outsider, viewer, operator = await asyncio.gather(*watching)
+    assert outsider == ["apps"]
+    assert sorted(viewer) == sorted(operator) == ["apps", f"deployment:{number}"]
+
+
 async def test_an_idle_stream_says_that_it_is_alive(cast: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "IDLE_SECONDS", 0.1)
     number = await queued(cast)
