@@ -22,6 +22,8 @@ class LogChannels:
 
     async def watch(self, deployment_id: int, after: int) -> AsyncIterator[bytes]:
         """Every line above `after`, in order and once, until the log is complete."""
+        if after:  # what is not there yet must not be waited for: everyone who joins would wait with it
+            after = min(after, await self._logs.last_number(deployment_id))
         async with self._channels.join(deployment_id, after) as channel:
             while True:
                 if after < channel.last:

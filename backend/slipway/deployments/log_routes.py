@@ -22,7 +22,7 @@ from slipway.web.policies import Policy
 from slipway.web.streams import encode_event, event_stream, resume_after
 
 PAGE = 2000
-After = Annotated[int, QueryParameter(ge=0, le=2**31, description="The number of the last line that is known.")]
+After = Annotated[int, QueryParameter(ge=0, le=2**31 - 1, description="The number of the last line that is known.")]
 
 
 @get(DEPLOYMENT + "/log", policy=Policy.VIEWER)

@@ -248,3 +248,27 @@ async def test_a_reader_that_leaves_leaves_nothing_behind(cast: Panel) -> None:
 async def _drain(answer: httpx.Response) -> None:
     async for _ in answer.aiter_raw():
         pass
+
+
+async def test_one_who_asks_for_lines_that_are_not_there_yet_holds_up_nobody(cast: Panel) -> None:
+    number = await queued(cast)
+    cast.slipway.logs.write(number, "building", "before")
+    await cast.slipway.logs.flushed()
+    path = f"/api/apps/blog/deployments/{number}/log/stream"
+    early = asyncio.create_task(read_log(cast, f"{path}?after={2**31 - 1}"))
+    async with asyncio.timeout(10):
+        while f"deployment-log:{number}" not in cast.slipway.hub._subscriptions:
+            await asyncio.sleep(0.02)
+        late = asyncio.create_task(read_log(cast, path))
+        cast.slipway.logs.write(number, "building", "after")
+        await cast.slipway.logs.flushed()
+        await end(cast, number)
+        numbers, texts, ended = await early
+        assert (numbers, texts) == ([3], ["after"])
+        assert ended
+        assert (await late)[0] == [1, 2, 3]
+    async with cast.client("viewer") as viewer:
+        page = await viewer.get(f"/api/apps/blog/deployments/{number}/log?format=json&after={2**31 - 1}")
+        assert page.json()["items"] == []
+        assert (await viewer.get(f"{path}?after={2**31}")).status_code == 422
+    assert (await read_log(cast, path, "9" * 12))[0] == []
