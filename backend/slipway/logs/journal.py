@@ -5,7 +5,9 @@ that is too long as null.
 """
 
 import asyncio
+import contextlib
 import re
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
@@ -64,9 +66,12 @@ _decoder = msgspec.json.Decoder(_Raw)
 def decode(line: bytes, names: UnitNames) -> Entry | None:
     """One line of journalctl's JSON; None where it is nobody's here."""
     try:
-        raw = _decoder.decode(line)
+        return _entry(_decoder.decode(line), names)
     except msgspec.MsgspecError:
         return None
+
+
+def _entry(raw: _Raw, names: UnitNames) -> Entry | None:
     for unit in (raw.user_unit, raw.unit):
         if not isinstance(unit, str):
             continue
@@ -91,8 +96,12 @@ def _text(message: str | list[int | str] | None) -> str:
 
 
 def follow_argv(after: str | None) -> list[str]:
+    """From a cursor on, its own entry first; without one, what comes.
+
+    Not `--after-cursor`: systemd 252 passes over the first entry that it finds, whether that is the cursor's or not.
+    """
     argv = ["journalctl", "--follow", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet"]
-    return [*argv, f"--after-cursor={after}"] if after else [*argv, "--lines=0"]
+    return [*argv, f"--cursor={after}"] if after else [*argv, "--lines=0"]
 
 
 def read_argv(matches: Sequence[str], limit: int) -> list[str]:
@@ -111,11 +120,11 @@ def read_before_argv(matches: Sequence[str], before: str, limit: int) -> list[st
     ]  # fmt: skip
 
 
-def read_after_argv(matches: Sequence[str], after: str, limit: int) -> list[str]:
-    """The first `limit` entries after a cursor, oldest first."""
+def read_from_argv(matches: Sequence[str], cursor: str, limit: int) -> list[str]:
+    """The first `limit` entries from a cursor on, oldest first; the first is the cursor's own, where it is there."""
     return [
         "journalctl", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet", "--no-pager",
-        f"--after-cursor={after}", f"--lines={limit}", *matches,
+        f"--cursor={cursor}", f"--lines={limit}", *matches,
     ]  # fmt: skip
 
 
@@ -129,6 +138,12 @@ def is_after(cursor: str, other: str) -> bool:
     return sequence != other_sequence or number > other_number
 
 
+def is_ahead(cursor: str, newest: str) -> bool:
+    """Whether a cursor is of an entry that cannot be there yet."""
+    (sequence, number), (its_sequence, its_number) = _position(cursor), _position(newest)
+    return sequence == its_sequence and number > its_number
+
+
 def _position(cursor: str) -> tuple[str, int]:
     fields = dict(field.partition("=")[::2] for field in cursor.split(";"))
     try:
@@ -137,38 +152,80 @@ def _position(cursor: str) -> tuple[str, int]:
         return cursor, 0
 
 
-async def run(argv: list[str], names: UnitNames) -> list[Entry]:
+class Reading(msgspec.Struct, frozen=True):
+    """What one reading gave: the entries of this installation's units, in its order, and how far it reached.
+
+    `count`, `first` and `last` (cursors) are of all entries: others may carry the identifier that was asked for.
+    """
+
+    entries: list[Entry]
+    count: int = 0
+    first: str | None = None
+    last: str | None = None
+    ok: bool = True
+    """False where journalctl refused, a cursor that is none say."""
+
+
+async def read(argv: list[str], names: UnitNames) -> Reading:
     """Run one reading to its end."""
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    process = await _start(argv)
     try:
         output, _ = await process.communicate()
     finally:
-        if process.returncode is None:  # given up in the middle: it would wait for ever for somebody to read it
-            process.kill()
-            await process.communicate()
-    return [entry for line in output.splitlines() if (entry := decode(line, names))]
+        await _end(process)
+    cursors: list[str] = []
+    entries: list[Entry] = []
+    for line in output.splitlines():
+        try:
+            raw = _decoder.decode(line)
+        except msgspec.MsgspecError:
+            continue
+        cursors.append(raw.cursor)
+        if entry := _entry(raw, names):
+            entries.append(entry)
+    first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
+    return Reading(entries, len(cursors), first, last, process.returncode == 0)
+
+
+async def run(argv: list[str], names: UnitNames) -> list[Entry]:
+    """The entries of one reading."""
+    return (await read(argv, names)).entries
+
+
+async def is_damaged(cursor: str, names: UnitNames) -> bool:
+    """Whether journalctl refuses to begin at a cursor, and would begin elsewhere."""
+    refused = not (await read(read_from_argv([], cursor, 1), names)).ok
+    return refused and (await read(read_argv([], 1), names)).ok
 
 
 async def follow(after: str | None, names: UnitNames) -> AsyncIterator[list[Entry]]:
     """Entries as they come, in batches of what was there at once. Ends when journalctl does."""
-    process = await asyncio.create_subprocess_exec(
-        *follow_argv(after),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=_LINE_LIMIT,
-    )
+    process = await _start(follow_argv(after))
     assert process.stdout is not None
     rest = b""
     try:
         while chunk := await process.stdout.read(256 * 1024):
             *lines, rest = (rest + chunk).split(b"\n")
-            batch = [entry for line in lines if (entry := decode(line, names))]
+            batch = [entry for line in lines if (entry := decode(line, names)) and entry.cursor != after]
             if batch:
                 yield batch
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await _end(process)
+
+
+async def _start(argv: list[str]) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=_LINE_LIMIT,
+    )
+
+
+async def _end(process: Process) -> None:
+    """One that is given up in the middle is killed: it only reads, and may be waiting for ever for its own reader."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()

@@ -42,9 +42,9 @@ async def show_log(
     output: FormatParameter = Format.TEXT,
 ) -> Response[Any]:
     """The newest lines, oldest first; or those before a line. `next` of a JSON page is the `before` of older ones."""
-    found = await logs.runtime_lines(environment, lines, before)
+    found, older = await logs.runtime_page(environment, lines, before)
     if output is Format.JSON:
-        return Response(Page(found, found[0].cursor if len(found) >= lines else None), media_type=MediaType.JSON)
+        return Response(Page(found, older), media_type=MediaType.JSON)
     return Response("".join(f"{as_text(line)}\n" for line in found), media_type=MediaType.TEXT)
 
 
@@ -62,14 +62,9 @@ async def stream_log(
 
 
 async def _runtime(environment: Environment, logs: Logs, after: str | None, tail: int) -> AsyncIterator[bytes]:
-    if after is None and tail:
-        newest = await logs.runtime_lines(environment, tail)
-        if newest:
-            after = newest[-1].cursor
-            yield _encoded(newest)
     # At once, so that the client knows that it is connected before the first line comes.
     yield IDLE
-    async for batch in pump(logs.follow_runtime(environment, after)):
+    async for batch in pump(logs.follow_runtime(environment, after, tail)):
         yield IDLE if batch is None else _encoded(batch)
 
 

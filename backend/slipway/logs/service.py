@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
 import structlog
@@ -20,8 +20,12 @@ from slipway.logs.models import LogLine, RuntimeLine
 from slipway.plan import END_OF_LOG
 
 RECENT = 2000
-BACKLOG = 2000
+BACKLOG = 500
 """Lines of a runtime log that are read at once for who was away."""
+MOST_WAITING_BYTES = 1_000_000
+"""Of lines that wait in memory for one reader of a runtime log."""
+LINE_BYTES = 400
+"""What a line takes beside its text."""
 MOST_WORK_CHARACTERS = 10_000_000
 """Of a fetch and a release command together that are kept. A build has a limit of its own, and ends there."""
 _PHASE = {WorkKind.FETCH: "fetching", WorkKind.BUILD: "building", WorkKind.RELEASE_COMMAND: "releasing"}
@@ -30,6 +34,35 @@ _CURSOR = re.compile(r"[A-Za-z0-9=;_-]{1,400}\Z")
 CUT = f"Slipway: more than {MOST_WORK_CHARACTERS // 1_000_000} MB of log; what follows is not kept."
 
 log = structlog.get_logger()
+
+
+class Waiting:
+    """Lines on their way to one reader. One who is too slow for what fits is told to read the journal itself."""
+
+    def __init__(self) -> None:
+        self._batches: deque[list[RuntimeLine]] = deque()
+        self._bytes = 0
+        self._overflowed = False
+        self._wake = asyncio.Event()
+
+    def put(self, lines: list[RuntimeLine]) -> None:
+        if self._overflowed:
+            return
+        self._bytes += sum(len(line.text.encode(errors="replace")) + LINE_BYTES for line in lines)
+        self._batches.append(lines)
+        if self._bytes > MOST_WAITING_BYTES:
+            self._batches.clear()
+            self._overflowed = True
+        self._wake.set()
+
+    async def get(self) -> list[RuntimeLine] | None:
+        """All that waits; None once where it was too much. May be abandoned at any time."""
+        await self._wake.wait()
+        self._wake.clear()
+        lines = None if self._overflowed else [line for batch in self._batches for line in batch]
+        self._batches.clear()
+        self._bytes, self._overflowed = 0, False
+        return lines
 
 
 class Logs:
@@ -50,7 +83,7 @@ class Logs:
         """Characters of each deployment's fetch and release command so far."""
         self._output_ends: dict[tuple[WorkKind, int], asyncio.Event] = defaultdict(asyncio.Event)
         self._cursor: str | None = None
-        self._runtime: dict[int, set[asyncio.Queue[list[RuntimeLine]]]] = defaultdict(set)
+        self._runtime: dict[int, set[Waiting]] = defaultdict(set)
         self._flushed = asyncio.Condition()
         self._flushes = 0
 
@@ -88,6 +121,11 @@ class Logs:
         """Stored lines with numbers above `after`."""
         async with self._db.connection() as connection:
             return await store.list_lines(connection, deployment_id, after, limit)
+
+    async def last_number(self, deployment_id: int) -> int:
+        """Of the newest line that is stored; 0 where there is none."""
+        async with self._db.connection() as connection:
+            return await store.last_number(connection, deployment_id)
 
     async def last_deployment_lines(self, deployment_id: int, limit: int) -> list[LogLine]:
         """The end of what is stored, oldest first."""
@@ -159,59 +197,97 @@ class Logs:
         self, environment: Environment, limit: int = 200, before: str | None = None
     ) -> list[RuntimeLine]:
         """The newest lines of an environment's instances, or those before a cursor; oldest first."""
-        matches = [f"SYSLOG_IDENTIFIER=e{environment.id}"]
+        lines, _ = await self.runtime_page(environment, limit, before)
+        return lines
+
+    async def runtime_page(
+        self, environment: Environment, limit: int, before: str | None = None
+    ) -> tuple[list[RuntimeLine], str | None]:
+        """→ (the lines, the `before` of older ones); None where there are none.
+
+        There may be fewer lines than asked for, and older ones all the same: others can write under any identifier.
+        """
+        matches = _matches(environment)
         if before is None:
-            entries = await journal.run(journal.read_argv(matches, limit), self._names)
+            found = await journal.read(journal.read_argv(matches, limit), self._names)
+            older = found.first if found.count >= limit else None
         else:
             if not _CURSOR.match(before):
-                return []
-            entries = await journal.run(journal.read_before_argv(matches, before, limit + 1), self._names)
-            entries = [entry for entry in reversed(entries) if entry.cursor != before]
-        return [line for entry in entries if (line := _runtime_line(entry, environment.id))]
+                return [], None
+            found = await journal.read(journal.read_before_argv(matches, before, limit + 1), self._names)
+            older = found.last if found.count > limit else None
+        entries = [entry for entry in found.entries if entry.cursor != before]
+        lines = _runtime_lines(entries if before is None else entries[::-1], environment.id)
+        return lines, older
 
     async def last_lines(self, unit: str, limit: int = 20) -> list[str]:
         """The last lines of one unit."""
         matches = [f"_SYSTEMD_UNIT={unit}", "+", f"_SYSTEMD_USER_UNIT={unit}"]
         return [entry.text for entry in await journal.run(journal.read_argv(matches, limit), self._names)]
 
-    async def follow_runtime(self, environment: Environment, after: str | None) -> AsyncIterator[list[RuntimeLine]]:
-        """Lines as they come; with a cursor, first those since it. Never ends by itself."""
-        queue: asyncio.Queue[list[RuntimeLine]] = asyncio.Queue(maxsize=1000)
-        self._runtime[environment.id].add(queue)
+    async def follow_runtime(
+        self, environment: Environment, after: str | None, tail: int = 0
+    ) -> AsyncIterator[list[RuntimeLine]]:
+        """Lines as they come; with a cursor, first those since it, else the newest `tail`. Never ends by itself."""
+        matches = _matches(environment)
+        queue, position = Waiting(), self._cursor
+        self._runtime[environment.id].add(queue)  # before anything is read: nothing falls in between
         try:
-            given = after if after and _CURSOR.match(after) else None
-            if given:
-                matches = [f"SYSLOG_IDENTIFIER=e{environment.id}"]
-                # In parts: who comes back after days must not have all of it in memory at once.
-                while entries := await journal.run(journal.read_after_argv(matches, given, BACKLOG), self._names):
-                    given = entries[-1].cursor
-                    backlog = [line for entry in entries if (line := _runtime_line(entry, environment.id))]
-                    if backlog:
-                        yield backlog
+            given = await self._existing(matches, after)
+            behind = twice = given is not None
+            if given is not None:
+                position = given
+            elif tail and (newest := await self.runtime_lines(environment, tail)):
+                position, twice = newest[-1].cursor, True
+                yield newest
             while True:
+                # In parts: who comes back after days must not have all of it in memory at once.
+                while behind and position:
+                    found = await journal.read(journal.read_from_argv(matches, position, BACKLOG + 1), self._names)
+                    missed = [entry for entry in found.entries if entry.cursor != position]
+                    position, behind = found.last or position, found.count > BACKLOG
+                    if lines := _runtime_lines(missed, environment.id):
+                        yield lines
                 batch = await queue.get()
-                if given:  # the one reader lags behind what was read directly, and brings it once more
-                    batch = [line for line in batch if journal.is_after(line.cursor, given)]
-                    if batch:
-                        given = None
+                if batch is None:  # too far behind what is kept in memory: the journal has it
+                    behind = twice = True
+                    continue
+                if twice:  # the one reader lags behind what was read directly, and brings it once more
+                    batch = [line for line in batch if position is None or journal.is_after(line.cursor, position)]
                 if batch:
+                    twice, position = False, batch[-1].cursor
                     yield batch
         finally:
             self._runtime[environment.id].discard(queue)
             if not self._runtime[environment.id]:
                 del self._runtime[environment.id]
 
+    async def _existing(self, matches: list[str], cursor: str | None) -> str | None:
+        """A cursor to go on from: the newest entry's where it is said to be of a later one, None where it is none."""
+        if cursor is None or not _CURSOR.match(cursor):
+            return None
+        found = await journal.read(journal.read_from_argv(matches, cursor, 1), self._names)
+        if found.ok and not found.count:
+            newest = (await journal.read(journal.read_argv(matches, 1), self._names)).last
+            return newest if newest and journal.is_ahead(cursor, newest) else cursor
+        return cursor if found.ok else None
+
     # ---- the reader and the writer -------------------------------------------------------------------------------
 
     async def read_journal(self) -> None:
         """Follow the journal for ever. What is read is stored together with how far it was read."""
+        begun = False
         while True:
             try:
-                if self._cursor is None:
+                if not begun:
                     async with self._db.connection() as connection:
                         self._cursor = await store.find_cursor(connection)
+                    begun = True
                 async for batch in journal.follow(self._cursor, self._names):
                     self._take(batch)
+                if self._cursor and await journal.is_damaged(self._cursor, self._names):
+                    log.error("the journal does not know where it was read last: lines are lost", cursor=self._cursor)
+                    self._cursor = None
             except Unavailable:
                 pass
             await asyncio.sleep(0.5)
@@ -228,9 +304,7 @@ class Logs:
         self._cursor = batch[-1].cursor
         for environment_id, lines in runtime.items():
             for queue in self._runtime[environment_id]:
-                if queue.full():  # a reader that does not keep up loses the oldest
-                    queue.get_nowait()
-                queue.put_nowait(lines)
+                queue.put(lines)
 
     def _take_work(self, entry: Entry, work: tuple[WorkKind, int]) -> None:
         kind, work_id = work
@@ -301,6 +375,14 @@ class Logs:
         self._ended -= ended
         self._hub.publish(*(f"deployment-log:{one}" for one in {d for d, _ in lines} | ended))
         return cursor
+
+
+def _matches(environment: Environment) -> list[str]:
+    return [f"SYSLOG_IDENTIFIER=e{environment.id}"]
+
+
+def _runtime_lines(entries: Iterable[Entry], environment_id: int) -> list[RuntimeLine]:
+    return [line for entry in entries if (line := _runtime_line(entry, environment_id))]
 
 
 def _runtime_line(entry: Entry, environment_id: int) -> RuntimeLine | None:

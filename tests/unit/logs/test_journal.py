@@ -63,6 +63,27 @@ def test_entries_are_ordered_by_their_sequence_numbers_which_are_hexadecimal() -
     assert journal.is_after("s=cd;i=1", "s=ab;i=100"), "of a journal that was begun anew"
 
 
+def test_a_cursor_is_ahead_of_the_newest_of_its_own_sequence_only() -> None:
+    assert journal.is_ahead("s=ab;i=100", "s=ab;i=ff")
+    assert not journal.is_ahead("s=ab;i=ff", "s=ab;i=ff")
+    assert not journal.is_ahead("s=cd;i=100", "s=ab;i=ff")
+
+
+async def test_following_ends_at_once_though_the_reader_of_the_journal_does_not_want_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file = tmp_path / "pid"
+    stubborn = ["sh", "-c", f"trap '' TERM; echo $$ > {pid_file}; exec yes"]
+    monkeypatch.setattr(journal, "follow_argv", lambda after: stubborn)
+    following = asyncio.ensure_future(anext(journal.follow(None, NAMES)))
+    while not pid_file.exists() or not pid_file.read_text():
+        await asyncio.sleep(0.01)
+    following.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.gather(following, return_exceptions=True)
+    assert not Path("/proc", pid_file.read_text().strip()).exists()
+
+
 async def test_a_reading_that_is_given_up_leaves_no_process_behind(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     reading = asyncio.create_task(journal.run(["sh", "-c", f"echo $$ > {pid_file}; exec yes"], NAMES))

@@ -10,6 +10,7 @@ from slipway.events.hub import Hub
 from slipway.host.protocol import WorkKind
 from slipway.logs import service
 from slipway.logs.journal import Entry, UnitNames
+from slipway.logs.models import RuntimeLine
 from slipway.plan import END_OF_LOG
 
 
@@ -41,3 +42,23 @@ async def test_nothing_of_a_deployment_stays_in_memory_when_its_log_has_ended(da
     logs._ended.add(deployment)
     await logs._store_batch()
     assert [len(kept) for kept in (logs._recent, logs._numbers, logs._kept, logs._output_ends)] == [0, 0, 0, 0]
+
+
+def runtime(text: str) -> RuntimeLine:
+    return RuntimeLine("s=1;i=1", datetime.now(UTC), 1, "web", 0, text)
+
+
+async def test_lines_wait_together_for_who_reads_them_up_to_a_number_of_bytes() -> None:
+    waiting = service.Waiting()
+    few = [runtime("a"), runtime("b")]
+    waiting.put(few[:1])
+    waiting.put(few[1:])
+    assert await waiting.get() == few
+    line = runtime("\N{SNOWMAN}" * 8192)
+    for _ in range(1000):
+        waiting.put([line] * 10)
+    assert waiting._bytes <= service.MOST_WAITING_BYTES + 10 * 3 * 8192 + 10 * service.LINE_BYTES
+    assert not waiting._batches, "a reader that is too slow takes no memory"
+    assert await waiting.get() is None, "and is told to read them where they are"
+    waiting.put(few)
+    assert await waiting.get() == few

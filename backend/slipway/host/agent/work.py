@@ -161,7 +161,7 @@ async def start_release_command(box: Box, verb: StartReleaseCommand) -> Done:
     work = units.Work(
         unit=unit,
         title=f"release command of v{verb.release}",
-        identifier=f"e{verb.environment}",
+        identifier=f"release-{verb.id}",
         account=box.run_account(verb.environment),
         slice=box.names.environment_slice(verb.environment),
         command=("/usr/bin/python3", "-I", "-S", str(box.units.launcher), str(launch_file), RELEASE_PROCESS, "0", "0"),
