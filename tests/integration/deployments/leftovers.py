@@ -142,6 +142,7 @@ def _files(box: Box, wanted: dict[str, Any]) -> Iterator[str]:
     yield from _more_than(state / "var/lib/slipway/mirrors", {str(app) for app in wanted["apps"]} | {".trash"})
     yield from _more_than(state / "run/slipway/orders", set())
     yield from _more_than(state / "var/lib/slipway/agent/release-commands", set())
+    yield from _more_than(state / "var/lib/slipway/agent/leaving", set())
     for file in (state / "srv/slipway/launch").glob("*/*"):
         if f"{file.parent.name}/{file.name}" not in launch:
             yield f"launcher file {file}"
