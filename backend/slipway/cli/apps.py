@@ -96,15 +96,18 @@ def change(name: str, repo: str | None, branch: str | None, base_directory: str 
 @apps.command("delete")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait", is_flag=True, help="End only when it is gone and its name is free again.")
 @options.as_json
-def delete(name: str, yes: bool, as_json: bool) -> None:
+def delete(name: str, yes: bool, wait: bool, as_json: bool) -> None:
     """Delete an app with all its environments, builds, variables and data."""
     client = Client()
     client.get("apps", name)
     if not yes:
         click.confirm(f"Delete {name} with everything of it? This cannot be undone.", abort=True, err=True)
     client.request("DELETE", ("apps", name))
+    if wait:
+        client.await_gone("apps", name)
     if as_json:
-        print_json({"name": name, "deleting": True})
+        print_json({"name": name, "deleting": not wait})
         return
-    say(f"{name} is being deleted; in a moment its name is free again.")
+    say(f"{name} is gone." if wait else f"{name} is being deleted; in a moment its name is free again.")

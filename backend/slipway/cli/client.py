@@ -42,7 +42,7 @@ class Client:
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._url = environment.get("SLIPWAY_URL", "").rstrip("/")
-        self._token = environment.get("SLIPWAY_TOKEN", "")
+        self._token = environment.get("SLIPWAY_TOKEN", "").strip()
         self._socket = "" if self._url else _admin_socket(environment)
         if self._url and not self._token:
             raise CliError(
@@ -64,7 +64,23 @@ class Client:
             content = response.read()
             if response.status >= 400:
                 raise _refusal(response.status, content)
-            return json.loads(content) if content else None
+            return _decoded(content, self._url or self._socket) if content else None
+
+    def await_gone(self, *path: str) -> None:
+        """Wait for what is being deleted to be gone, or to be there anew."""
+        give_up: float | None = None
+        while True:
+            try:
+                if not self.get(*path)["deleting"]:
+                    return
+                give_up = None
+            except CliError as error:
+                if error.code == exits.NOT_FOUND:
+                    return
+                if error.code != exits.UNAVAILABLE or (give_up and time.monotonic() > give_up):
+                    raise
+                give_up = give_up or time.monotonic() + RETRY_SECONDS
+            time.sleep(0.5)
 
     def every(self, *path: str, limit: int | None = None, **query: object) -> list[Any]:
         """All items of a list that comes in pages, or the first `limit`."""
@@ -132,13 +148,21 @@ class Client:
     def _connection(self) -> http.client.HTTPConnection:
         if self._socket:
             return _UnixConnection(self._socket, SECONDS)
-        parts = urlsplit(self._url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self._url)
+            hostname, port = parts.hostname, parts.port
+        except ValueError:
+            hostname = None
+        if not hostname or parts.scheme not in ("http", "https"):
             raise CliError(f"SLIPWAY_URL must be like https://slipway.example.com, not {self._url!r}.", exits.USAGE)
         if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=SECONDS)
-        context = ssl.create_default_context(cafile=os.environ.get("SLIPWAY_CA") or None)
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=SECONDS, context=context)
+            return http.client.HTTPConnection(hostname, port, timeout=SECONDS)
+        authority = os.environ.get("SLIPWAY_CA") or None
+        try:
+            context = ssl.create_default_context(cafile=authority)
+        except OSError as error:
+            raise CliError(f"SLIPWAY_CA: {authority} cannot be read as a certificate: {error}", exits.USAGE) from error
+        return http.client.HTTPSConnection(hostname, port, timeout=SECONDS, context=context)
 
     def _unreachable(self, error: Exception) -> CliError:
         where = self._url or self._socket
@@ -189,6 +213,13 @@ def _admin_socket(environment: Mapping[str, str]) -> str:
             f"{error.message} To reach Slipway on another machine, set SLIPWAY_URL and SLIPWAY_TOKEN.",
             exits.UNAVAILABLE,
         ) from error
+
+
+def _decoded(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CliError(f"What answers at {where} is not Slipway: its answer is no JSON.", exits.UNAVAILABLE) from error
 
 
 def _refusal(status: int, content: bytes) -> CliError:

@@ -9,6 +9,9 @@ from slipway.cli import exits, options
 from slipway.cli.client import Client, CliError
 from slipway.cli.output import ago, log_text, print_json, print_table, say
 
+REASONS_BEGIN = ("Failed: ", "The build failed. ", "It was cancelled.")
+"""The lines of a log that hold why a deployment did not go live, as its runner and its build write them."""
+
 
 @click.command("deploy")
 @click.argument("app")
@@ -111,32 +114,51 @@ def scale(app: str, counts: tuple[str, ...], environment: str, as_json: bool) ->
     say(", ".join(f"{process} × {number}" for process, number in wanted.items()))
 
 
-def print_deployment_log(client: Client, app: str, number: int, *, follow: bool) -> dict[str, Any] | None:
-    """Print the log from its beginning. → with `follow`, how the deployment ended."""
-    phase = None
-    if follow:
-        for event in client.stream("apps", app, "deployments", str(number), "log", "stream"):
+class DeploymentLog:
+    """Prints a deployment's log from its beginning, each phase under its name.
+
+    With `without_reason`, why it failed is left out at its end: for who says that themselves.
+    """
+
+    def __init__(self, client: Client, app: str, number: int, *, without_reason: bool = False) -> None:
+        self._client = client
+        self._where = ("apps", app, "deployments", str(number), "log")
+        self._without_reason = without_reason
+        self._phase = ""
+        self._held: list[dict[str, Any]] = []
+        """Lines that may be the reason; which it is, is known at the end."""
+
+    def print(self) -> None:
+        """What there is by now."""
+        after: str | None = "0"
+        while after is not None:
+            page = self._client.get(*self._where, format="json", after=after)
+            self._take(page["items"])
+            after = page["next"]
+
+    def follow(self) -> None:
+        """Until the deployment ends."""
+        for event in self._client.stream(*self._where, "stream"):
             if event.name == "line":
-                phase = _print_lines(event.data, phase)
+                self._take(event.data)
             elif event.name == "end":
-                return {"state": event.data["state"], "reason": event.data["reason"]}
-        return None
-    after = "0"
-    while True:
-        page = client.get("apps", app, "deployments", str(number), "log", format="json", after=after)
-        phase = _print_lines(page["items"], phase)
-        if page["next"] is None:
-            return None
-        after = page["next"]
+                reason = event.data["reason"]
+                self._release([line for line in self._held if not reason or not line["text"].endswith(reason)])
 
+    def _take(self, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            if self._without_reason and line["text"].startswith(REASONS_BEGIN):
+                self._held.append(line)
+            else:
+                self._release([*self._held, line])
 
-def _print_lines(lines: list[dict[str, Any]], phase: str | None) -> str | None:
-    for line in lines:
-        if line["phase"] != phase:
-            phase = line["phase"]
-            say(f"── {phase}")
-        say(log_text(line["text"]))
-    return phase
+    def _release(self, lines: list[dict[str, Any]]) -> None:
+        self._held = []
+        for line in lines:
+            if line["phase"] != self._phase:
+                self._phase = line["phase"]
+                say(f"── {self._phase}")
+            say(log_text(line["text"]))
 
 
 def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json: bool) -> None:
@@ -151,7 +173,7 @@ def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json
         for _ in client.stream("apps", app, "deployments", str(number), "log", "stream"):
             pass
     else:
-        print_deployment_log(client, app, number, follow=True)
+        DeploymentLog(client, app, number, without_reason=True).follow()
     detail = client.get("apps", app, "deployments", str(number))
     deployment = detail["deployment"]
     if as_json:
@@ -159,16 +181,18 @@ def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json
     elif deployment["state"] == "live":
         _say_times(detail["phases"])
     if deployment["state"] != "live":
-        reason = deployment["reason"] or "no reason was given"
-        raise CliError(f"Deployment {number} {_ended(deployment['state'])}: {reason}", exits.FAILED)
+        raise CliError(f"Deployment {number} {_ended(deployment)}", exits.FAILED)
 
 
 def _say_times(phases: list[dict[str, Any]]) -> None:
     say(", ".join(f"{one['phase']} {one['seconds']:.1f} s" for one in phases if one["seconds"] is not None))
 
 
-def _ended(state: str) -> str:
-    return {"failed": "failed", "cancelled": "was cancelled", "superseded": "was superseded"}.get(state, state)
+def _ended(deployment: dict[str, Any]) -> str:
+    if deployment["state"] == "cancelled":
+        return "was cancelled."
+    words = {"failed": "failed", "superseded": "was superseded"}.get(deployment["state"], deployment["state"])
+    return f"{words}: {deployment['reason'] or 'no reason was given'}"
 
 
 def _release_number(text: str) -> int:

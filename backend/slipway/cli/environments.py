@@ -45,18 +45,21 @@ def create(app: str, name: str, branch: str, as_json: bool) -> None:
 @click.argument("app")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait", is_flag=True, help="End only when it is gone and its name is free again.")
 @options.as_json
-def delete(app: str, name: str, yes: bool, as_json: bool) -> None:
+def delete(app: str, name: str, yes: bool, wait: bool, as_json: bool) -> None:
     """Delete an environment with its builds, variables and data."""
     client = Client()
     client.get("apps", app, "environments", name)
     if not yes:
         click.confirm(f"Delete {app}'s {name} with everything of it?", abort=True, err=True)
     client.request("DELETE", ("apps", app, "environments", name))
+    if wait:
+        client.await_gone("apps", app, "environments", name)
     if as_json:
-        print_json({"name": name, "deleting": True})
+        print_json({"name": name, "deleting": not wait})
         return
-    say(f"{name} is being deleted.")
+    say(f"{name} is gone." if wait else f"{name} is being deleted.")
 
 
 @click.group("env")
@@ -122,4 +125,11 @@ def _assignment(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
         raise click.UsageError(f"{text!r} is not KEY=VALUE.")
-    return key, sys.stdin.read().removesuffix("\n") if value == "-" else value
+    return key, _standard_input(key) if value == "-" else value
+
+
+def _standard_input(key: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"Standard input is not UTF-8 text; {key} can hold nothing else.") from error

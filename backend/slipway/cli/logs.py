@@ -6,7 +6,7 @@ import click
 
 from slipway.cli import options
 from slipway.cli.client import Client
-from slipway.cli.deployments import print_deployment_log
+from slipway.cli.deployments import DeploymentLog
 from slipway.cli.output import complain, log_text, print_json, say
 
 
@@ -50,7 +50,8 @@ def _is_static(client: Client, app: str, environment: str) -> bool:
 def _deployment(client: Client, app: str, number: int, follow: bool, as_json: bool) -> None:
     if not as_json:
         client.get("apps", app, "deployments", str(number))
-        print_deployment_log(client, app, number, follow=follow)
+        log = DeploymentLog(client, app, number)
+        log.follow() if follow else log.print()
         return
     found: list[Any] = []
     after: str | None = "0"

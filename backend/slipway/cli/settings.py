@@ -35,7 +35,10 @@ def settings(app: str, assignments: tuple[str, ...], branch: str | None, environ
     if as_json:
         print_json(changed)
         return
-    say("Done. If a release is live, a new one with these settings is on its way (no build).")
+    if assignments:
+        say("Done. If a release is live, a new one with these settings is on its way (no build).")
+    else:
+        say("Done.")
     say(f"What changes the build itself counts from the next one on: slipway deploy {app}")
 
 

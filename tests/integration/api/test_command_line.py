@@ -11,6 +11,8 @@ from typing import Any
 from tests.integration.api.conftest import Panel
 from tests.integration.api.test_streams import end
 
+from slipway.apps import store as apps_store
+
 BACKEND = Path(__file__).parents[3] / "backend"
 
 
@@ -26,8 +28,12 @@ class Ended:
 
 
 async def slipway(panel: Panel, *arguments: str, stdin: bytes = b"", **environment: str) -> Ended:
+    own = {"SLIPWAY_ADMIN_SOCKET": str(panel.settings.paths.admin_socket)}
+    return await _run(own | environment, *arguments, stdin=stdin)
+
+
+async def _run(environment: dict[str, str], *arguments: str, stdin: bytes = b"") -> Ended:
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(BACKEND), "LANG": "C.UTF-8"}
-    given["SLIPWAY_ADMIN_SOCKET"] = str(panel.settings.paths.admin_socket)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "slipway", *arguments, env=given | environment,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -136,6 +142,7 @@ async def test_variables_are_set_listed_revealed_and_unset(cast: Panel) -> None:
     assert "A\tone=1" in listed.out
     assert "pipe" not in listed.out
     assert (await slipway(cast, "env", "list", "blog", "--reveal", "TOKEN")).out == "from a pipe\nin lines\n"
+    assert (await slipway(cast, "env", "set", "blog", "TOKEN=-", stdin=b"\xff")).code == 2
     assert (await slipway(cast, "env", "unset", "blog", "A", "B")).code == 0
     assert [one["key"] for one in (await slipway(cast, "env", "list", "blog", "--json")).json] == ["TOKEN"]
 
@@ -152,6 +159,57 @@ async def test_deploy_with_wait_prints_the_log_as_it_comes_and_fails_with_the_re
     assert "]0;ownedcompiling red" in ended.out.replace("[2J", "")
     assert "\x1b" not in ended.out
     assert ended.error == f"slipway: Deployment {number} failed: x\n"
+
+
+async def test_why_a_deployment_failed_is_printed_once_however_often_its_log_says_it(cast: Panel) -> None:
+    waiting = asyncio.create_task(slipway(cast, "deploy", "blog", "--wait"))
+    number = await _begun(cast)
+    for line in ("Failed: a test that may fail", "going on", "The build failed. x", "Failed: x"):
+        cast.slipway.logs.write(number, "building", line)
+    await end(cast, number)
+    ended = await asyncio.wait_for(waiting, 20)
+    assert ended.error == f"slipway: Deployment {number} failed: x\n"
+    assert ended.out.endswith("── building\nFailed: a test that may fail\ngoing on\n")
+    assert "Failed: x" in (await slipway(cast, "logs", "blog", "--build", str(number), "-f")).out
+
+
+async def test_a_cancelled_deployment_is_told_as_such_once(cast: Panel) -> None:
+    waiting = asyncio.create_task(slipway(cast, "deploy", "blog", "--wait"))
+    number = await _begun(cast)
+    assert (await slipway(cast, "cancel", "blog", str(number))).code == 0
+    ended = await asyncio.wait_for(waiting, 20)
+    assert (ended.code, ended.error) == (1, f"slipway: Deployment {number} was cancelled.\n")
+
+
+async def test_deletion_is_waited_for_until_nothing_is_left(cast: Panel) -> None:
+    app = await cast.slipway.apps.get_app("blog")
+    waiting = asyncio.create_task(slipway(cast, "apps", "delete", "blog", "--yes", "--wait", "--json"))
+    while not (await cast.slipway.apps.get_app("blog")).deleting_at:
+        await asyncio.sleep(0.05)
+    assert not waiting.done()
+    async with cast.slipway.db.transaction() as connection:  # what the removal does when the box has nothing of it
+        for environment in await cast.slipway.apps.list_environments(app):
+            await apps_store.delete_environment(connection, environment.id)
+        await apps_store.delete_app(connection, app.id)
+    ended = await asyncio.wait_for(waiting, 20)
+    assert (ended.code, ended.json) == (0, {"name": "blog", "deleting": False})
+
+
+async def test_what_is_not_slipway_is_told_in_one_line(tmp_path: Path) -> None:
+    async def say_hello(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        writer.close()
+
+    stranger = await asyncio.start_unix_server(say_hello, tmp_path / "s")
+    for given, code in (
+        ({"SLIPWAY_ADMIN_SOCKET": str(tmp_path / "s")}, 5),
+        ({"SLIPWAY_URL": "https://panel.example:port", "SLIPWAY_TOKEN": "slw_x"}, 2),
+        ({"SLIPWAY_URL": "https://panel.example", "SLIPWAY_TOKEN": "slw_x", "SLIPWAY_CA": "/nowhere"}, 2),
+    ):
+        ended = await _run(given, "apps", "list")
+        assert (ended.code, ended.out, ended.error.count("\n")) == (code, "", 1), ended
+    stranger.close()
+    await stranger.wait_closed()
 
 
 async def test_deploy_with_wait_and_json_prints_one_object(cast: Panel) -> None:
