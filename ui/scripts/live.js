@@ -1,9 +1,10 @@
 // One event stream says what changed; htmx then refetches the part of this page that shows it.
 // A hidden page gives its stream back (browsers allow few at once over HTTP/1.1) and catches up when it is seen again.
 
-const SLOW = 20_000; // ms between refetches while there is no stream
+const SLOW = 10_000; // ms between refetches while no stream comes through
 const live = () => document.getElementById("live");
 let stream = null;
+let heard = false; // whether this stream has told anything: the first word comes at once, unless a proxy holds it back
 let leaveTimer = null;
 
 // A form on its way leads to another page: nothing may come between.
@@ -17,19 +18,23 @@ function refetch() {
 function listen() {
   if (stream || !live()?.dataset.topics) return;
   stream = new EventSource("/api/changes");
-  let begun = false;
-  stream.addEventListener("open", () => { begun = false; });
+  heard = false;
+  stream.addEventListener("error", () => { heard = false; });
   stream.addEventListener("changed", (event) => {
     const changed = new Set(JSON.parse(event.data));
     // What changed before a stream begins is not told: its first event is always worth a look.
-    if (!begun || live().dataset.topics.split(" ").some((topic) => changed.has(topic))) refetch();
-    begun = true;
+    if (!heard || live().dataset.topics.split(" ").some((topic) => changed.has(topic))) refetch();
+    heard = true;
   });
 }
+
+/** Whether event streams come through to this page. */
+export const streamsPass = () => stream?.readyState === EventSource.OPEN && heard;
 
 function leave() {
   stream?.close();
   stream = null;
+  heard = false;
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -47,7 +52,7 @@ addEventListener("pageshow", (event) => {
   listen();
 });
 setInterval(() => {
-  if (!document.hidden && stream?.readyState !== EventSource.OPEN) {
+  if (!document.hidden && !streamsPass()) {
     if (stream?.readyState === EventSource.CLOSED) leave();
     refetch();
     listen();
@@ -57,8 +62,11 @@ setInterval(() => {
 // A refetched part must not take away what somebody is at: typed input, an open dialog or menu, a log.
 const { Idiomorph } = window;
 Idiomorph.defaults.ignoreActiveValue = true;
+const typed = (input) => input.value !== input.defaultValue || input.checked !== input.defaultChecked;
+const holdsInput = (form) => form.dataset.dirty !== undefined || [...form.querySelectorAll("input, textarea")].some(typed);
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) =>
-  !(old instanceof Element && old.matches("[data-log], form[data-dirty], dialog[open]"));
+  !(old instanceof Element && (old.matches("[data-log], dialog[open]") || (old.matches("form") && holdsInput(old))));
+Idiomorph.defaults.callbacks.beforeNodeRemoved = (old) => !(old instanceof Element && old.matches("dialog[open]"));
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node instanceof HTMLDetailsElement);
 
 document.addEventListener("htmx:beforeSwap", (event) => {

@@ -1,11 +1,14 @@
 // The log view: follows an event stream; 50,000 lines stay smooth because they are written in batches, in chunks
 // that the browser skips while they are out of sight. A line is only ever a text node.
 import { write } from "./ansi.js";
+import { streamsPass } from "./live.js";
 
 const CHUNK = 250; // lines
 const PER_FRAME = 1500; // lines written before the browser may draw
 const MOST_RUNTIME = 20_000; // lines of a runtime log kept on the page
 const NEAR = 40; // px from the end that still count as the end
+const SLOW = 5000; // ms between looks while no stream comes through
+const MOST_PAGES = 5; // of a runtime log that are asked for at one look
 const PHASES = { queued: "Queue", fetching: "Fetch", building: "Build", releasing: "Release", starting: "Start", checking: "Check", switching: "Switch", live: "Live", failed: "Failed", cancelled: "Cancelled", superseded: "Superseded" };
 
 class LogView {
@@ -25,12 +28,16 @@ class LogView {
     this.last = null;
     this.follows = true;
     this.ended = false;
+    this.heard = false; // whether the present stream has told anything
+    this.slow = false; // whether the log is asked for instead
+    this.asking = false;
     this.touchedAt = -Infinity;
     this.chosen = /^#line-(\d{1,9})$/.exec(location.hash)?.[1] ?? null;
     if (this.chosen) this.follows = false;
     this.adopt();
     this.listenToReader();
     this.open();
+    setInterval(() => { this.lookAfter(); }, SLOW);
   }
 
   // The lines that the server drew, with their colours.
@@ -81,33 +88,89 @@ class LogView {
       if (document.hidden) this.pause = setTimeout(() => this.leave(), 10_000);
       else {
         clearTimeout(this.pause);
-        if (!this.stream && !this.ended) this.open();
+        this.open();
       }
     });
     addEventListener("pagehide", () => this.leave());
-    addEventListener("pageshow", (event) => { if (event.persisted && !this.stream && !this.ended) this.open(); });
+    addEventListener("pageshow", (event) => { if (event.persisted) this.open(); });
   }
 
   open() {
+    if (this.stream || this.ended || this.asking) return;
     const address = new URL(this.view.dataset.stream, location.href);
     if (this.last) address.searchParams.set("after", this.last);
     else if (!this.build) address.searchParams.set("tail", "200");
-    this.say("connecting");
+    if (!this.slow) this.say("connecting");
+    this.heard = false;
     this.stream = new EventSource(address);
-    this.stream.addEventListener("open", () => this.say("live"));
-    this.stream.addEventListener("error", () => this.say(this.stream?.readyState === EventSource.CLOSED ? "cannot be read; reload the page" : "connection lost, trying again"));
-    const more = (event) => {
-      this.say("live");
-      this.waiting.push(...JSON.parse(event.data));
-      this.last = event.lastEventId || this.last;
-      this.schedule();
-    };
-    this.stream.addEventListener(this.build ? "line" : "lines", more);
-    this.stream.addEventListener("end", () => {
-      this.ended = true;
-      this.leave();
-      this.schedule();
+    this.stream.addEventListener("open", () => { if (!this.slow) this.say("live"); });
+    this.stream.addEventListener("error", () => {
+      this.heard = false;
+      if (!this.slow) this.say("connection lost, trying again");
     });
+    this.stream.addEventListener(this.build ? "line" : "lines", (event) => {
+      this.heard = true;
+      this.slow = false;
+      this.say("live");
+      this.take(JSON.parse(event.data), event.lastEventId);
+    });
+    this.stream.addEventListener("end", () => this.end());
+  }
+
+  take(lines, last) {
+    this.waiting.push(...lines);
+    this.last = last || this.last;
+    this.schedule();
+  }
+
+  end() {
+    this.ended = true;
+    this.leave();
+    this.schedule();
+  }
+
+  // Where a proxy holds streams back the log is asked for now and then, until a stream comes through.
+  async lookAfter() {
+    const passes = this.stream?.readyState === EventSource.OPEN && (this.heard || streamsPass());
+    if (passes || this.ended || this.asking || document.hidden) return;
+    this.stream?.close();
+    this.stream = null;
+    this.asking = true;
+    try {
+      await (this.build ? this.askBuild() : this.askRuntime());
+      this.slow = true;
+      if (!this.ended) this.say(`looked at every ${SLOW / 1000} s`);
+    } catch (error) {
+      this.slow = false;
+      this.say(error instanceof Refused ? "cannot be read; reload the page" : "connection lost, trying again");
+    }
+    this.asking = false;
+    this.open();
+  }
+
+  async askBuild() {
+    const log = this.view.dataset.stream.replace(/\/stream$/, "");
+    const { deployment } = await ask(log.replace(/\/log$/, "")); // first: what ended before is complete
+    for (let next = this.last ?? "0"; next !== null;) {
+      const page = await ask(log, { format: "json", after: next });
+      this.take(page.items, page.items.length ? String(page.items.at(-1).number) : null);
+      next = page.next;
+    }
+    if (deployment.ended) this.end();
+  }
+
+  async askRuntime() {
+    const log = this.view.dataset.stream.replace(/\/stream$/, "");
+    const found = [];
+    let before = null;
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      const page = await ask(log, { format: "json", lines: 2000, ...(before && { before }) });
+      const known = page.items.findIndex((line) => line.cursor === this.last);
+      found.unshift(...page.items.slice(known + 1));
+      before = page.next;
+      if (known >= 0 || before === null || !this.last) break;
+    }
+    if (found.length) this.take(found, found.at(-1).cursor);
   }
 
   leave() {
@@ -228,6 +291,15 @@ class LogView {
   say(words) {
     this.said.textContent = `${this.label}: ${words}`;
   }
+}
+
+class Refused extends Error {}
+
+async function ask(path, query = {}) {
+  const answer = await fetch(`${path}?${new URLSearchParams(query)}`, { headers: { accept: "application/json" } });
+  if (answer.status >= 400 && answer.status < 500) throw new Refused();
+  if (!answer.ok) throw new Error(answer.statusText);
+  return answer.json();
 }
 
 // A page that is refetched may have a log where it had none before.
