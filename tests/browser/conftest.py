@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
 from tests.integration.conftest import Box, fresh_box
 
 CHROMIUM = "/usr/bin/chromium"
@@ -21,6 +21,8 @@ DEVICES = {
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
 HELLO = Path(__file__).resolve().parents[2] / "examples/hello"
 REPOSITORIES = "srv/slipway/repositories"
+PATIENCE = 60_000
+"""ms, for whatever a page is waited for: generous, because a test that passes does not wait it out."""
 
 
 @dataclass
@@ -99,6 +101,7 @@ def setup_link(box: Box) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
@@ -115,7 +118,7 @@ def visit(box: Box, browser: Browser) -> Iterator[Open]:
 
     def visitor(device: str = "desk", **options: object) -> Visitor:
         context = browser.new_context(**DEVICES[device], **options)  # type: ignore[arg-type]
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE)
         one = Visitor(box, context, context.new_page())
         one.page.on("console", lambda said: _note(one, said.type, said.text))
         one.page.on("pageerror", lambda error: one.complaints.append(str(error)))

@@ -3,11 +3,12 @@
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import EMAIL, Open, Repository, Visitor
+from tests.browser.conftest import EMAIL, PATIENCE, Open, Repository, Visitor
 from tests.browser.test_main_job import await_live, create_app
 from tests.integration.conftest import Box
 
@@ -18,6 +19,13 @@ def tick():
         print('tick', i, flush=True)
         time.sleep(0.05)
 threading.Thread(target=tick, daemon=True).start()
+"""
+COUNT_LINES_AT_ONCE = """
+window.mostAtOnce = 0;
+new MutationObserver((changes) => {  // called after each stretch of script
+  const added = changes.flatMap((change) => [...change.addedNodes]);
+  window.mostAtOnce = Math.max(window.mostAtOnce, added.filter((node) => node.className === "line").length);
+}).observe(document, { childList: true, subtree: true });
 """
 DOTENV = """# a comment
 export ONE=1
@@ -96,18 +104,11 @@ def test_fifty_thousand_lines_do_not_freeze_the_page(
     page = visitor.page
     create_app(visitor, repository, "chatty")
     await_live(page)
+    page.add_init_script(COUNT_LINES_AT_ONCE)
     page.reload()
-    page.evaluate(
-        """() => {
-          window.longest = 0;
-          new PerformanceObserver((list) => {
-            for (const one of list.getEntries()) window.longest = Math.max(window.longest, one.duration);
-          }).observe({ type: "longtask" });
-        }"""
-    )
-    expect(page.locator("[data-log-state]")).to_have_text("Log: complete", timeout=60_000)
+    expect(page.locator("[data-log-state]")).to_have_text("Log: complete")
     assert page.locator(".log .line").count() > 50_000
-    assert page.evaluate("window.longest") < 1000, "ms in which the page did not react"
+    assert 0 < page.evaluate("window.mostAtOnce") <= 1500, "lines written before the browser may draw and listen"
 
     number = 25_000
     page.goto(f"{page.url.partition('#')[0]}#line-{number}")
@@ -128,10 +129,14 @@ def ticker(signed_in: Open, make_repository: Callable[[str], Repository]) -> Ite
     await_live(visitor.page)
     visitor.go("/apps/ticker/production/log")
     yield visitor
-    visitor.box.slipway("apps", "delete", "ticker", "--yes")
-    shutil.rmtree(repository.folder)
     visitor.go("/")
-    expect(visitor.page.locator("main")).not_to_contain_text("ticker", timeout=60_000)
+    gone = visitor.box.slipway("apps", "delete", "ticker", "--yes", "--wait")
+    assert gone.returncode == 0, gone.stderr
+    shutil.rmtree(repository.folder)
+
+
+def await_lines(page: Page, number: int) -> None:
+    page.wait_for_function("(n) => document.querySelectorAll('.log .line').length >= n", arg=number)
 
 
 def check_ticks(page: Page) -> None:
@@ -149,8 +154,8 @@ def test_a_log_stops_following_who_scrolls_up_and_goes_on_when_asked(ticker: Vis
     expect(page.locator("[data-log-follow]")).to_have_attribute("aria-pressed", "false")
     expect(page.locator("[data-log-down]")).to_be_visible()
     at = lines.evaluate("(node) => node.scrollTop")
-    page.wait_for_timeout(200)  # some lines more
-    assert lines.evaluate("(node) => node.scrollTop") == at
+    await_lines(page, page.locator(".log .line").count() + 20)
+    assert lines.evaluate("(node) => node.scrollTop") <= at
     page.locator("[data-log-down]").click()
     expect(page.locator("[data-log-follow]")).to_have_attribute("aria-pressed", "true")
     check_ticks(page)
@@ -162,11 +167,8 @@ def test_a_restart_of_the_daemon_loses_and_repeats_no_line_for_who_is_watching(t
     expect(state).to_have_text("Log: live")
     units = ticker.box.enter("systemctl", "--user", "list-units", "--plain", "--no-legend", "slipway-*-daemon.service")
     assert ticker.box.enter("systemctl", "--user", "kill", "--signal=KILL", units.stdout.split()[0]).returncode == 0
-    before = page.locator(".log .line").count()
-    page.wait_for_function(
-        "(n) => document.querySelectorAll('.log .line').length > n + 100", arg=before, timeout=60_000
-    )
-    expect(state).to_have_text("Log: live", timeout=60_000)
+    await_lines(page, page.locator(".log .line").count() + 100)
+    expect(state).to_have_text("Log: live")
     check_ticks(page)
 
 
@@ -185,6 +187,16 @@ def test_a_button_that_is_pressed_twice_does_its_work_once(
     expect(page.locator("main .list > li")).to_have_count(1)
 
 
+def reload_until_live(page: Page) -> None:
+    """What somebody does whose page cannot look by itself."""
+    state = page.locator("main .state").first
+    give_up = time.monotonic() + PATIENCE / 1000
+    while state.inner_text() != "Live":
+        assert time.monotonic() < give_up, page.locator("main").inner_text()
+        page.wait_for_timeout(250)
+        page.reload()
+
+
 def test_without_scripts_the_main_job_is_still_done(
     box: Box, account: None, visit: Open, make_repository: Callable[[str], Repository]
 ) -> None:
@@ -195,25 +207,21 @@ def test_without_scripts_the_main_job_is_still_done(
     page.get_by_label("E-mail").fill(EMAIL)
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(box.url() + "/")
     page.goto(box.url() + "/apps/new")
     page.get_by_label("Repository").fill(repository.address)
     page.get_by_label("Name", exact=True).fill("plain")
     page.get_by_role("button", name="Create app").click()
-    for _ in range(60):
-        page.reload()
-        if page.locator("main .state").first.inner_text() == "Live":
-            break
-        page.wait_for_timeout(500)
-    expect(page.locator("main .state").first).to_have_text("Live")
+    page.wait_for_url(re.compile(r"/deployments/\d+$"))
+    reload_until_live(page)
     page.get_by_role("button", name="Deploy", exact=True).click()
-    for _ in range(60):
-        page.goto(box.url() + "/apps/plain/production/releases")
-        if page.get_by_role("button", name="Roll back", exact=True).count():
-            break
-        page.wait_for_timeout(500)
+    page.wait_for_url(re.compile(r"/deployments/\d+$"))
+    reload_until_live(page)
+    page.get_by_role("link", name="Releases").click()
     page.get_by_role("button", name="Roll back", exact=True).click()
     page.get_by_role("button", name="Roll back to v1").click()
-    assert re.search(r"/apps/plain/production/deployments/\d+$", page.url)
+    page.wait_for_url(re.compile(r"/apps/plain/production/deployments/\d+$"))
+    reload_until_live(page)
     page.goto(box.url() + "/apps/plain/production/log")
     expect(page.locator(".log")).to_contain_text("listens on port")
 
@@ -229,7 +237,10 @@ def test_what_somebody_types_survives_a_change_of_the_page(
     visitor.go("/apps/typist/production/variables")
     page.get_by_label("Key of a new variable").first.fill("HALF_TYPED")
     page.get_by_label("Value of a new variable").first.fill("half a val")
-    box.slipway("deploy", "typist", "--wait")
+    page.evaluate("document.addEventListener('htmx:afterSettle', () => { window.refetched = true; })")
+    deployed = box.slipway("deploy", "typist", "--wait")
+    assert deployed.returncode == 0, deployed.stderr
+    page.wait_for_function("window.refetched")
     expect(page.locator("#live .head .state")).to_have_text("Live")
     expect(page.get_by_label("Key of a new variable").first).to_have_value("HALF_TYPED")
     expect(page.get_by_label("Value of a new variable").first).to_have_value("half a val")
