@@ -126,7 +126,7 @@ async def list_apps(caller: Caller, apps: Apps, limit: Limit = DEFAULT_LIMIT, cu
     return page([app_view(app) for app in found], limit, lambda app: app.name)
 
 
-@post("/api/apps", policy=Policy.SIGNED_IN, idempotent=True)
+@post("/api/apps", policy=Policy.CREATOR, idempotent=True)
 async def create_app(data: JSONBody[NewApp], caller: Caller, actor: Actor, teams: Teams, apps: Apps) -> AppView:
     """Make an app with its production environment. Nothing is deployed yet."""
     team_id = await teams.team_for_new_app(caller, data.team)

@@ -239,8 +239,13 @@ class Apps:
         values: Mapping[str, str],
         unset: Sequence[str],
         secret: bool | None,
+        *,
+        new_are_secret: bool = True,
     ) -> list[Variable]:
-        """Set and unset variables in one step; what is live gets one new release with them, without a build."""
+        """Set and unset variables in one step; what is live gets one new release with them, without a build.
+
+        `secret` None: old ones keep what they are, new ones are as `new_are_secret` says.
+        """
         _refuse_deleting(app)
         for key, value in values.items():
             check_value(check_key(key), value)
@@ -249,7 +254,7 @@ class Apps:
         async with self._db.transaction() as connection:
             for key, value in values.items():
                 sealed = self._vault.seal(value.encode(), _context(environment.id, key))
-                await store.put_variable(connection, environment.id, key, sealed, secret)
+                await store.put_variable(connection, environment.id, key, sealed, secret, new_are_secret)
             removed = await store.delete_variables(connection, environment.id, unset)
             if len(await store.list_variables(connection, environment.id)) > MAX_VARIABLES:
                 raise Invalid(f"An environment can have {MAX_VARIABLES} variables; this would be more.")

@@ -216,14 +216,14 @@ async def list_variables(connection: Connection, environment_id: int) -> list[Se
 
 
 async def put_variable(
-    connection: Connection, environment_id: int, key: str, value: bytes, secret: bool | None
+    connection: Connection, environment_id: int, key: str, value: bytes, secret: bool | None, new_is_secret: bool
 ) -> None:
-    """`secret` None: as it was, and secret where it is new."""
+    """`secret` None: as it was, and `new_is_secret` where it is new."""
     await connection.execute(
-        """INSERT INTO variables (environment_id, key, value, secret) VALUES ($1, $2, $3, coalesce($4, true))
+        """INSERT INTO variables (environment_id, key, value, secret) VALUES ($1, $2, $3, coalesce($4::boolean, $5))
            ON CONFLICT (environment_id, key)
            DO UPDATE SET value = $3, secret = coalesce($4, variables.secret), updated_at = now()""",
-        environment_id, key, value, secret,
+        environment_id, key, value, secret, new_is_secret,
     )  # fmt: skip
 
 

@@ -100,6 +100,12 @@ async def show_account(request: AnyRequest, caller: Caller, accounts: Accounts, 
     return await _draw_account(request, _own(caller), accounts, teams, {})
 
 
+@get(["/account/tokens", "/account/password"], policy=Policy.SIGNED_IN, sync_to_thread=False)
+def show_account_after_a_form() -> Redirect:
+    """Where these forms' answers stand, asked for anew."""
+    return go("/account")
+
+
 @post("/account/tokens", policy=Policy.SIGNED_IN, status_code=200)
 async def create_token(request: AnyRequest, caller: Caller, actor: Actor, accounts: Accounts, teams: Teams) -> Template:
     """Make a token and show its secret; only in the answer to this very request."""
@@ -171,6 +177,7 @@ HANDLERS = [
     sign_in,
     sign_out,
     show_account,
+    show_account_after_a_form,
     create_token,
     delete_token,
     change_password,

@@ -1,6 +1,5 @@
 """The list of apps; making one, deleting one."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -12,15 +11,14 @@ from slipway import ids
 from slipway.apps.models import PRODUCTION, App, Environment
 from slipway.apps.service import Apps
 from slipway.dashboard.frame import Summary, summarize
+from slipway.dashboard.settings_form import wrong_source
 from slipway.deployments.models import Deployment
 from slipway.deployments.service import Deployments
 from slipway.errors import Invalid, SlipwayError
 from slipway.events.models import Actor
 from slipway.releases.service import Releases
-from slipway.repository import check_base_directory, check_branch, check_repository
 from slipway.routing.service import Routing
 from slipway.settings import Mode, Settings
-from slipway.teams.models import Role
 from slipway.teams.service import Teams
 from slipway.web.callers import Caller
 from slipway.web.policies import Policy
@@ -65,7 +63,7 @@ async def show_apps(
         "apps",
         cards=cards,
         next=found[PER_PAGE - 1].name if len(found) > PER_PAGE else None,
-        may_create=caller.is_operator or max(caller.ranks.values(), default=0) >= Role.MEMBER.rank,
+        may_create=caller.may_create,
         topics=" ".join(["apps", *(f"environment:{one.id}" for one in production.values() if one)]),
         here=request.url.path + (f"?after={after}" if after else ""),
     )
@@ -86,12 +84,12 @@ async def _card(
     return Card(app, routing.url(app, production), summarize(live, newest), newest, environments)
 
 
-@get("/apps/new", policy=Policy.SIGNED_IN)
+@get("/apps/new", policy=Policy.CREATOR)
 async def show_new_app(request: AnyRequest, settings: Settings) -> Template:
     return _draw_new_app(request, settings, Form({"deploy": ["yes"]}), {})
 
 
-@post("/apps/new", policy=Policy.SIGNED_IN, status_code=303)
+@post("/apps/new", policy=Policy.CREATOR, status_code=303)
 async def create_app(
     request: AnyRequest,
     caller: Caller,
@@ -141,18 +139,16 @@ async def delete_app(request: AnyRequest, app: App, actor: Actor, apps: Apps) ->
 
 def _wrong_fields(form: Form, settings: Settings) -> dict[str, str]:
     """Everything wrong with a new app at once; making it checks again, and stops at the first."""
-    checks: dict[str, Callable[[str], str]] = {
-        "name": ids.app_name,
-        "repository": lambda address: check_repository(address, settings.mode),
-        "branch": lambda branch: check_branch(branch or "main"),
-        "base_directory": check_base_directory,
-    }
-    wrong = {}
-    for field, check in checks.items():
-        try:
-            check(form.text(field).strip())
-        except Invalid as error:
-            wrong[field] = error.message
+    wrong = wrong_source(
+        form.text("repository").strip(),
+        form.text("branch").strip() or "main",
+        form.text("base_directory").strip(),
+        settings.mode,
+    )
+    try:
+        ids.app_name(form.text("name").strip())
+    except Invalid as error:
+        wrong["name"] = error.message
     return wrong
 
 

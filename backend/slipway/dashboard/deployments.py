@@ -147,10 +147,7 @@ async def retry(
         return _watch(app, environment, await deployments.rollback(actor, app, environment, old.target_release))
     if old.kind is Kind.DEPLOY:
         return _watch(app, environment, await deployments.deploy(actor, app, environment, old.commit))
-    again = await deployments.release_anew(actor, app, environment, old.kind)
-    if again is None:
-        raise Conflict("Nothing is live here, so there is no build to make a release of. Deploy first.")
-    return _watch(app, environment, again)
+    return await _release_anew(app, environment, actor, deployments, old.kind)
 
 
 @get(ENVIRONMENT + "/releases", policy=Policy.VIEWER)
@@ -183,6 +180,24 @@ async def show_releases(
     )
 
 
+@post(ENVIRONMENT + "/releases", policy=Policy.MEMBER, status_code=303)
+async def release_anew(
+    request: AnyRequest, app: App, environment: Environment, actor: Actor, deployments: Deployments
+) -> Redirect:
+    """Make a release of what is live with the present variables and settings, and go and watch it."""
+    kind = Kind.SETTINGS if (await read_form(request)).text("because") == "settings" else Kind.VARIABLES
+    return await _release_anew(app, environment, actor, deployments, kind)
+
+
+async def _release_anew(
+    app: App, environment: Environment, actor: Actor, deployments: Deployments, kind: Kind
+) -> Redirect:
+    made = await deployments.release_anew(actor, app, environment, kind)
+    if made is None:
+        raise Conflict("Nothing is live here, so there is no build to make a release of. Deploy first.")
+    return _watch(app, environment, made)
+
+
 @post(ENVIRONMENT + "/rollback", policy=Policy.MEMBER, status_code=303)
 async def rollback(
     request: AnyRequest, app: App, environment: Environment, actor: Actor, deployments: Deployments
@@ -198,4 +213,4 @@ def _watch(app: App, environment: Environment, deployment: Deployment, notice: N
     return go(f"/apps/{app.name}/{environment.name}/deployments/{deployment.id}", notice)
 
 
-HANDLERS = [show_deployments, deploy, show_deployment, cancel, retry, show_releases, rollback]
+HANDLERS = [show_deployments, deploy, show_deployment, cancel, retry, show_releases, release_anew, rollback]

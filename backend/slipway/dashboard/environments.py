@@ -10,7 +10,7 @@ from litestar.response import Redirect, Template
 from slipway.apps.models import PRODUCTION, App, Environment, EnvironmentSettings
 from slipway.apps.service import Apps
 from slipway.dashboard.frame import Frame, Frames
-from slipway.dashboard.settings_form import wrong_settings
+from slipway.dashboard.settings_form import wrong_settings, wrong_source
 from slipway.dashboard.steps import steps_of
 from slipway.deployments.models import Deployment
 from slipway.deployments.service import Deployments
@@ -19,8 +19,9 @@ from slipway.events.models import Actor
 from slipway.processes.models import ProcessState
 from slipway.processes.service import Processes
 from slipway.releases.service import Releases
+from slipway.repository import check_branch
 from slipway.routing.service import Routing
-from slipway.settings import SLOTS
+from slipway.settings import SLOTS, Settings
 from slipway.web.callers import Caller
 from slipway.web.policies import Policy
 from slipway.web.views import AnyRequest, Form, Notice, draw, errors_by_field, go, read_form
@@ -35,6 +36,8 @@ SLOT_WORDS = {
     "standby": "warm standby",
     "stopping": "stopping",
 }
+SOURCE = {"repository": "repository", "branch": "app_branch", "base_directory": "base_directory"}
+"""What an app comes from → the fields of the form; its `branch` is the environment's own."""
 TEXTS = ("install_command", "build_command", "start_command", "release_command", "public_folder", "health_path")
 NUMBERS = ("health_seconds", "stop_seconds", "drain_seconds", "standby_seconds", "memory", "cpu", "tasks")
 
@@ -169,10 +172,11 @@ async def delete_environment(
 
 @get(ENVIRONMENT + "/settings", policy=Policy.VIEWER)
 async def show_settings(
-    request: AnyRequest, caller: Caller, app: App, environment: Environment, frames: Frames
+    request: AnyRequest, caller: Caller, app: App, environment: Environment, frames: Frames, releases: Releases
 ) -> Template:
     values = msgspec.structs.asdict(environment.settings) | {"branch": environment.branch}
-    return _draw_settings(request, await frames.of(caller, app, environment), values, {})
+    values |= {field: getattr(app, name) for name, field in SOURCE.items()}
+    return await _draw_settings(request, await frames.of(caller, app, environment), releases, values, {})
 
 
 @post(ENVIRONMENT + "/settings", policy=Policy.MEMBER, status_code=303)
@@ -183,28 +187,60 @@ async def change_settings(
     environment: Environment,
     actor: Actor,
     frames: Frames,
+    settings: Settings,
     apps: Apps,
     deployments: Deployments,
+    releases: Releases,
 ) -> Any:
-    """Replace the settings and the branch; everything that is wrong is told at once."""
+    """Replace where it comes from and the settings; everything that is wrong is told at once."""
     form = await read_form(request)
     values = _settings_values(form)
-    errors = wrong_settings(values)
+    source = {name: form.text(field).strip() for name, field in SOURCE.items()}
     branch = form.text("branch").strip() or None
+    errors = wrong_settings(values) | _wrong_branches(source, branch, settings)
     if not errors:
         try:
             changed = msgspec.convert(values, EnvironmentSettings)
-            if branch != environment.branch:
-                environment = await apps.change_branch(actor, app, environment, branch)
+            moved = await _change_source(actor, app, environment, source, branch, apps)
             before = await deployments.latest([environment.id])
             await apps.change_settings(actor, app, environment, changed)
             after = await deployments.latest([environment.id])
-            notice = Notice.RELEASING if after != before else Notice.SAVED
-            return go(f"/apps/{app.name}/{environment.name}/settings", notice)
+            return go(f"/apps/{app.name}/{environment.name}/settings", _saved(moved, releasing=after != before))
         except SlipwayError as error:
-            errors = errors_by_field(error, {*TEXTS, *NUMBERS, "branch"})
+            errors = errors_by_field(error, {*TEXTS, *NUMBERS})
     frame = await frames.of(caller, app, environment)
-    return _draw_settings(request, frame, values | {"branch": branch}, errors, status=422)
+    values |= {"branch": branch} | {field: source[name] for name, field in SOURCE.items()}
+    return await _draw_settings(request, frame, releases, values, errors, status=422)
+
+
+def _wrong_branches(source: dict[str, str], branch: str | None, settings: Settings) -> dict[str, str]:
+    """What is wrong with the source, by the form's fields."""
+    wrong = {SOURCE[name]: message for name, message in wrong_source(**source, mode=settings.mode).items()}
+    if branch is not None:
+        try:
+            check_branch(branch)
+        except Invalid as error:
+            wrong["branch"] = error.message
+    return wrong
+
+
+async def _change_source(
+    actor: Actor, app: App, environment: Environment, source: dict[str, str], branch: str | None, apps: Apps
+) -> bool:
+    """→ whether there was something to change."""
+    moved = source != {name: getattr(app, name) for name in SOURCE}
+    if moved:
+        await apps.change(actor, app, **source)
+    if branch != environment.branch:
+        await apps.change_branch(actor, app, environment, branch)
+        return True
+    return moved
+
+
+def _saved(moved: bool, *, releasing: bool) -> Notice:
+    if releasing:
+        return Notice.RELEASING_AND_MOVED if moved else Notice.RELEASING
+    return Notice.MOVED if moved else Notice.SAVED
 
 
 def _settings_values(form: Form) -> dict[str, Any]:
@@ -216,10 +252,17 @@ def _settings_values(form: Form) -> dict[str, Any]:
     return values | {"stop_then_start": bool(form.text("stop_then_start"))}
 
 
-def _draw_settings(
-    request: AnyRequest, frame: Frame, values: dict[str, Any], errors: dict[str, str], status: int = 200
+async def _draw_settings(
+    request: AnyRequest,
+    frame: Frame,
+    releases: Releases,
+    values: dict[str, Any],
+    errors: dict[str, str],
+    status: int = 200,
 ) -> Template:
-    return draw(request, "settings", status=status, **frame.context("/settings", values=values, errors=errors))
+    newer = await releases.newer(frame.environment, frame.live) if frame.live and not frame.going else None
+    context = frame.context("/settings", values=values, errors=errors, newer=newer.settings if newer else [])
+    return draw(request, "settings", status=status, **context)
 
 
 HANDLERS = [

@@ -14,6 +14,7 @@ from slipway.dashboard.environments import ENVIRONMENT
 from slipway.dashboard.frame import Frame, Frames
 from slipway.errors import Forbidden, Invalid, SlipwayError
 from slipway.events.models import Actor
+from slipway.releases.service import Releases
 from slipway.web.callers import Caller
 from slipway.web.policies import Policy
 from slipway.web.presentation import fingerprint
@@ -58,6 +59,7 @@ async def show_variables(
     actor: Actor,
     frames: Frames,
     apps: Apps,
+    releases: Releases,
     reveal: Annotated[str | None, QueryParameter(max_length=128)] = None,
 ) -> Template:
     """The variables; with `reveal`, one secret in clear, which is recorded."""
@@ -67,7 +69,7 @@ async def show_variables(
         if not frame.may.change:
             raise Forbidden("Your role in this app's team does not allow this. Ask an owner of the team.")
         revealed = Revealed(reveal, await apps.reveal_variable(actor, app, environment, reveal))
-    return await _draw(request, frame, apps, Form({"secret": ["yes"]}), {}, revealed)
+    return await _draw(request, frame, apps, releases, Form({"secret": ["yes"]}), {}, revealed)
 
 
 @post(ENVIRONMENT + "/variables", policy=Policy.MEMBER, status_code=303, request_max_body_size=BODY)
@@ -79,6 +81,7 @@ async def change_variables(
     actor: Actor,
     frames: Frames,
     apps: Apps,
+    releases: Releases,
 ) -> Any:
     """Set, add and remove, as the form says. What is live gets one new release."""
     form = await read_form(request)
@@ -88,22 +91,15 @@ async def change_variables(
         changes = read_changes(form, known)
         if not (changes.changed or changes.added or changes.removed):
             return go(f"/apps/{app.name}/{environment.name}/variables", Notice.NOTHING_CHANGED)
-        await _apply(changes, actor, app, environment, apps)
+        await apps.change_variables(
+            actor, app, environment, changes.changed | changes.added, changes.removed, None,
+            new_are_secret=changes.added_are_secret,
+        )  # fmt: skip
     except SlipwayError as error:
-        return await _draw(request, frame, apps, form, {error.field or "": error.message}, Revealed(), error.status)
+        errors = {error.field or "": error.message}
+        return await _draw(request, frame, apps, releases, form, errors, Revealed(), error.status)
     notice = Notice.RELEASING if frame.live else Notice.SAVED
     return go(f"/apps/{app.name}/{environment.name}/variables", notice)
-
-
-async def _apply(changes: Changes, actor: Actor, app: App, environment: Environment, apps: Apps) -> None:
-    """In one step; in two where new ones are plain, because then old ones must stay what they are."""
-    if changes.added_are_secret or not changes.added:
-        values = changes.changed | changes.added
-        await apps.change_variables(actor, app, environment, values, changes.removed, None)
-        return
-    if changes.changed or changes.removed:
-        await apps.change_variables(actor, app, environment, changes.changed, changes.removed, None)
-    await apps.change_variables(actor, app, environment, changes.added, (), False)
 
 
 def read_changes(form: Form, known: set[str]) -> Changes:
@@ -172,6 +168,7 @@ async def _draw(
     request: AnyRequest,
     frame: Frame,
     apps: Apps,
+    releases: Releases,
     form: Form,
     errors: dict[str, str],
     revealed: Revealed,
@@ -180,6 +177,7 @@ async def _draw(
     variables = await apps.list_variables(frame.environment)
     added = read_new_lines(form)
     keys = {variable.key for variable in variables} | {line.key.strip() for line in added}
+    newer = await releases.newer(frame.environment, frame.live) if frame.live and not frame.going else None
     typed = {f"value:{key}": value for key, value in form.beginning_with("value:").items()}
     return draw(
         request,
@@ -188,6 +186,7 @@ async def _draw(
         **frame.context(
             "/variables",
             variables=variables,
+            newer=newer.variables if newer else [],
             refused=bool(errors),
             errors=_placed(errors, added, keys),
             revealed=revealed,

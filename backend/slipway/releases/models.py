@@ -10,6 +10,13 @@ KEPT = 5
 """Releases before the live one that stay ready to roll back to."""
 
 
+class Newer(msgspec.Struct, frozen=True):
+    """What an environment has now and a release of it was made without: names, never values."""
+
+    variables: list[str]
+    settings: list[str]
+
+
 class Release(msgspec.Struct, frozen=True):
     id: int
     environment_id: int

@@ -8,7 +8,7 @@ from slipway.builds import store as builds
 from slipway.db import Connection, Database
 from slipway.errors import NotFound
 from slipway.releases import store
-from slipway.releases.models import Release
+from slipway.releases.models import Newer, Release
 from slipway.settings import Settings
 from slipway.vault import Vault
 
@@ -62,10 +62,7 @@ class Releases:
         self, connection: Connection, app: App, environment: Environment, release: Release
     ) -> dict[str, str]:
         """What the release's processes are given: its frozen variables, and Slipway's own."""
-        sealed = await store.get_sealed_variables(connection, release.id)
-        frozen = msgspec.json.decode(
-            self._vault.open(sealed, _context(environment.id, release.number)), type=dict[str, str]
-        )
+        frozen = await self._frozen(connection, environment, release)
         hostname = self._settings.app_hostname(app.name, environment.name)
         return frozen | {
             "SLIPWAY_APP": app.name,
@@ -74,6 +71,21 @@ class Releases:
             "SLIPWAY_COMMIT": release.commit,
             "SLIPWAY_URL": self._settings.url(hostname),
         }
+
+    async def newer(self, environment: Environment, release: Release) -> Newer:
+        """Which variables and settings are not, or no longer, as the release was made with them."""
+        async with self._db.connection() as connection:
+            frozen = await self._frozen(connection, environment, release)
+            present = await self._apps.all_values(connection, environment.id)
+        names = sorted(key for key in frozen.keys() | present.keys() if frozen.get(key) != present.get(key))
+        then, now = msgspec.structs.asdict(release.settings), msgspec.structs.asdict(environment.settings)
+        return Newer(names, [name for name in now if now[name] != then[name]])
+
+    async def _frozen(self, connection: Connection, environment: Environment, release: Release) -> dict[str, str]:
+        sealed = await store.get_sealed_variables(connection, release.id)
+        return msgspec.json.decode(
+            self._vault.open(sealed, _context(environment.id, release.number)), type=dict[str, str]
+        )
 
 
 def _processes(planned: dict[str, str], release_command: str | None, settings: EnvironmentSettings) -> dict[str, str]:

@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 
 from slipway.errors import Unauthenticated
 
+MEMBER_RANK = 2
 MAX_SECRET = 256
 """Characters of a credential that are looked at; every real one is shorter."""
 
@@ -36,6 +37,11 @@ class Caller(msgspec.Struct, frozen=True):
     def team_ids(self) -> list[int] | None:
         """The teams whose apps may be seen; None means all."""
         return None if self.is_operator else sorted(self.ranks)
+
+    @property
+    def may_create(self) -> bool:
+        """Whether there is a team in which the caller may make apps."""
+        return self.is_operator or max(self.ranks.values(), default=0) >= MEMBER_RANK
 
     def rank_in(self, team_id: int) -> int:
         """0: not a member. The operator may do everything."""

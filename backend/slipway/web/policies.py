@@ -24,6 +24,8 @@ class Policy(StrEnum):
 
     PUBLIC = "public"
     SIGNED_IN = "signed_in"
+    CREATOR = "creator"
+    """A member of some team: whoever may make an app."""
     VIEWER = "viewer"
     MEMBER = "member"
     OWNER = "owner"
@@ -87,6 +89,8 @@ class Gate:
         await self._refuse_foreign_pages(connection, caller, session)
         if caller is None or policy in (Policy.PUBLIC, Policy.SIGNED_IN):
             return
+        if policy is Policy.CREATOR and not caller.may_create:
+            raise Forbidden("You may look at apps, not create them. Ask an owner of the team to make you a member.")
         if policy is Policy.OPERATOR and not caller.is_operator:
             raise Forbidden("Only the operator may do this: run `slipway` on the server itself, as root.")
         if policy in RANKS:

@@ -1,10 +1,11 @@
 """Errors as answers: RFC 9457 problem details under /api, a page elsewhere."""
 
 import html
+import re
 import secrets
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import jinja2
 import msgspec
@@ -14,10 +15,13 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Empty
 from litestar.utils.scope.state import ScopeState
 
-from slipway.errors import Invalid, NotFound, SlipwayError, TooManyRequests, Unauthenticated
+from slipway.errors import Invalid, NotFound, SlipwayError, TooManyRequests, Unauthenticated, Unavailable
+from slipway.web import flash
+from slipway.web.context import get_session
 from slipway.web.fields import FieldError, wrong_fields
 
 MEDIA_TYPE = "application/problem+json"
+_PAGE = re.compile(r"/|(?:/[a-z0-9-]+)+")
 log = structlog.get_logger("slipway.web")
 
 
@@ -100,11 +104,25 @@ def answer(request: Request[Any, Any, Any], what: Problem, headers: dict[str, st
     if _wants_json(request):
         body = msgspec.json.encode(what)
         return Response(body, status_code=what.status, media_type=MEDIA_TYPE, headers=headers)
+    before, session = _page_before(request), get_session(request)
+    if before and session and (what.status < 500 or what.status == Unavailable.status):
+        told = flash.tell_next(session, what.detail)
+        return Response(b"", status_code=303, headers={"location": before}, cookies=[told])
     return Response(_error_page(request, what), status_code=what.status, media_type=MediaType.HTML, headers=headers)
 
 
 def _wants_json(request: Request[Any, Any, Any]) -> bool:
     return request.url.path == "/api" or request.url.path.startswith("/api/")
+
+
+def _page_before(request: Request[Any, Any, Any]) -> str | None:
+    """The page of ours whose button was pressed: what was refused is told there. Without its query, which may ask."""
+    try:
+        page = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    ours = request.method == "POST" and page.netloc == request.headers.get("host") and _PAGE.fullmatch(page.path)
+    return page.path if ours else None
 
 
 def _to_sign_in(request: Request[Any, Any, Any]) -> Response[Any]:

@@ -9,6 +9,7 @@ from litestar.datastructures import Cookie
 from litestar.response import Redirect, Template
 
 from slipway.errors import Invalid, SlipwayError
+from slipway.web import flash
 
 AnyRequest = Request[Any, Any, Any]
 MAX_FIELDS = 4000
@@ -21,6 +22,10 @@ class Notice(StrEnum):
     SIGNED_OUT = "You are signed out."
     SAVED = "Saved."
     RELEASING = "Saved. A new release with it is on its way."
+    MOVED = "Saved. The next deployment comes from there."
+    RELEASING_AND_MOVED = (
+        "Saved. A new release with the settings is on its way; the source counts from the next deployment on."
+    )
     NOTHING_CHANGED = "Nothing was changed."
     CANCELLING = "It is being cancelled. What is live goes on."
     SCALED = "The numbers of instances are set."
@@ -63,16 +68,17 @@ async def read_form(request: AnyRequest) -> Form:
 
 
 def draw(request: AnyRequest, page: str, *, status: int = 200, **context: Any) -> Template:
-    """The page `ui/pages/<page>.html`; with the notice that a redirect left, once."""
+    """The page `ui/pages/<page>.html`; with the notice or the refusal that a redirect left, once."""
     noticed = request.cookies.get(_NOTICE_COOKIE)
     notice = Notice.__members__.get(noticed or "")
     forget = [Cookie(key=_NOTICE_COOKIE, value="", path="/", max_age=0)] if noticed else []
     return Template(
         f"pages/{page}.html",
-        context={"notice": notice.value if notice else "", "here": request.url.path} | context,
+        context={"notice": notice.value if notice else "", "refusal": flash.told(request), "here": request.url.path}
+        | context,
         status_code=status,
         media_type=MediaType.HTML,
-        cookies=forget,
+        cookies=[*forget, *flash.forget(request)],
     )
 
 
