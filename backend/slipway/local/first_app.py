@@ -47,6 +47,10 @@ def _make_repository(repository: Path, example: Path) -> None:
         ["git", "-c", "commit.gpgsign=false", "commit", "--quiet", "--message=Say hello"],
     ):
         _run(argv, cwd=scratch, extra=_AUTHOR)
+    if subprocess.run(["git", "config", "user.email"], cwd=scratch, capture_output=True, check=False).returncode != 0:
+        # People are told to commit here, and Git would ask who they are first.
+        for name in ("name", "email"):
+            _run(["git", "config", f"user.{name}", _AUTHOR[f"GIT_AUTHOR_{name.upper()}"]], cwd=scratch)
     scratch.rename(repository)
 
 
@@ -78,22 +82,19 @@ def _run(argv: list[str], *, cwd: Path | None = None, extra: dict[str, str] | No
 
 
 def say_what_is_next(state: State, settings: Settings) -> None:
-    app = settings.url(settings.app_hostname(NAME, "production"))
-    repository = _repository(state)
     print(
         f"""
-Slipway runs in {state.folder}, until `{state.command} down`.
+Slipway runs, all of it in {state.folder}.
 
-  The panel      {settings.panel_url}
+  The panel         {settings.panel_url}
   {_way_in(state, settings)}
-  An app         {app}    from {repository}
+{_example(state, settings)}
+What next, with your own app:
+  {state.command} apps create NAME --repo URL      https://…, or a path on this machine
+  {state.command} deploy NAME --wait
+  {state.command} logs NAME -f
 
-What next:
-  Change a file in {repository}, commit, and:
-  {state.command} deploy {NAME} --wait
-  {state.command} rollback {NAME} --wait
-  {state.command} logs {NAME} -f
-  {state.command} apps create NAME --repo URL      (a path on this machine will do)
+Stop it with `{state.command} down`; ./install.sh --try --state {state.folder} resumes it.
 """
     )
 
@@ -101,5 +102,20 @@ What next:
 def _way_in(state: State, settings: Settings) -> str:
     """A setup link would void the one before it: only where nobody has an account yet."""
     if json.loads(_slipway(state, ["status", "--json"]))["has_accounts"]:
-        return f"Sign in at     {settings.panel_url}/sign-in"
-    return f"Your account   {_slipway(state, ['setup-link']).strip()}"
+        return f"Sign in at        {settings.panel_url}/sign-in"
+    return f"Make your account {_slipway(state, ['setup-link']).strip()}   (works once, for a day)"
+
+
+def _example(state: State, settings: Settings) -> str:
+    """Nothing where it was not made, or is gone again."""
+    if not _ask(state, ["apps", "list"], "name", NAME):
+        return ""
+    repository = _repository(state)
+    return f"""  The example       {settings.url(settings.app_hostname(NAME, "production"))}
+
+Ship a change of the example:
+  cd {repository}
+  sed -i 's/Hello, world/Ahoy/' server.py && git commit -am "Say ahoy"
+  {state.command} deploy {NAME} --wait
+  {state.command} rollback {NAME} --wait           back to the release before
+"""
