@@ -74,11 +74,11 @@ def test_after_a_rollback_the_pages_say_what_is_not_used_and_release_it_anew(
 
     visitor.go("/apps/drifting/production/settings")
     expect(page.locator("#newer")).to_contain_text(
-        "v1, which is live, runs without your last changes of health seconds, memory"
+        "Changed after v1, the live release, was made: health seconds, memory."
     )
     visitor.check_width()
     visitor.go("/apps/drifting/production/variables")
-    expect(page.locator("#newer")).to_contain_text("v1, which is live, runs without your last changes of GREETING")
+    expect(page.locator("#newer")).to_contain_text("Changed after v1, the live release, was made: GREETING.")
     expect(page.locator("#newer")).not_to_contain_text("Ahoy")
     visitor.check_width()
     page.get_by_role("button", name="Release anew").click()

@@ -66,7 +66,7 @@ const typed = (input) => input.value !== input.defaultValue || input.checked !==
 const holdsInput = (form) => form.dataset.dirty !== undefined || [...form.querySelectorAll("input, textarea")].some(typed);
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) =>
   !(old instanceof Element && (old.matches("[data-log], dialog[open]") || (old.matches("form") && holdsInput(old))));
-Idiomorph.defaults.callbacks.beforeNodeRemoved = (old) => !(old instanceof Element && old.matches("dialog[open]"));
+Idiomorph.defaults.callbacks.beforeNodeRemoved = (old) => !(old instanceof Element && old.matches("dialog[open], [data-stays]"));
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node instanceof HTMLDetailsElement);
 
 document.addEventListener("htmx:beforeSwap", (event) => {
