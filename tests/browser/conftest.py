@@ -18,11 +18,12 @@ DEVICES = {
     "desk": {"viewport": {"width": 1280, "height": 800}},
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
+PATIENCE = 60_000
+"""ms that anything may take: a busy machine is slow, and what is quick is not waited for longer."""
+expect.set_options(timeout=PATIENCE)
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
 HELLO = Path(__file__).resolve().parents[2] / "examples/hello"
 REPOSITORIES = "srv/slipway/repositories"
-PATIENCE = 60_000
-"""ms, for whatever a page is waited for: generous, because a test that passes does not wait it out."""
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Visitor:
 
 def answer_of(box: Box, app: str) -> str:
     """What an app's `/` says, asked as a visitor: the resolver here need not know names under localhost."""
-    with closing(http.client.HTTPConnection("127.0.0.1", box.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", box.port, timeout=30)) as connection:
         connection.request("GET", "/", headers={"Host": f"{app}.localhost:{box.port}"})
         return connection.getresponse().read().decode()
 
@@ -101,7 +102,6 @@ def setup_link(box: Box) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
@@ -165,6 +165,7 @@ def account(box: Box, browser: Browser, setup_link: str) -> None:
 @contextmanager
 def _plain_page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
     try:
         yield context.new_page()
     finally:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Route, expect
 from tests.browser.conftest import Open, Repository
 from tests.browser.test_main_job import await_live, create_app
-from tests.browser.test_pages import TICK, await_lines, check_ticks
+from tests.browser.test_pages import TICK, check_ticks, wait_for_lines
 
 STREAMS = "**/stream*"
 CHANGES = "**/api/changes"
@@ -52,9 +52,9 @@ def test_a_runtime_log_goes_on_without_a_stream_and_with_one_again(
     visitor.go("/apps/held-log/production/log")
     state = page.locator("[data-log-state]")
     expect(state).to_have_text("Log: looked at every 5 s")
-    await_lines(page, page.locator(".log .line").count() + 100)
+    wait_for_lines(page, 100)
     check_ticks(page)
     page.unroute(STREAMS)
     expect(state).to_have_text("Log: live")
-    await_lines(page, page.locator(".log .line").count() + 100)
+    wait_for_lines(page, 100)
     check_ticks(page)
