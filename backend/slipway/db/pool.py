@@ -21,6 +21,8 @@ LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    # A connection that was told of the shutdown while nothing was asked, and is used before it is closed.
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
