@@ -44,6 +44,8 @@ class Box:
         return run(str(self.state / "bin/slipway"), "local", "enter", "--state", str(self.state), "--", *argv)
 
     def journal(self, lines: int = 80) -> str:
+        if not (self.state / "bin/slipway").exists():
+            return ""  # it did not get so far
         return self.enter("journalctl", "--no-pager", "--quiet", f"--lines={lines}").stdout
 
     def up(self, *options: str) -> None:
