@@ -102,6 +102,8 @@ class BuildOrder(msgspec.Struct, frozen=True):
     variables: dict[str, str] = msgspec.field(default_factory=dict)
     """The environment's, given to the install and build commands."""
     log_limit_bytes: Annotated[int, msgspec.Meta(ge=1)] = 10_000_000
+    checkout_limit_bytes: Annotated[int, msgspec.Meta(ge=1)] = 8 * 2**30
+    """What the commit's files may take on the disk."""
 
     def __repr__(self) -> str:
         return f"BuildOrder(build_id={self.build_id}, commit={self.commit!r}, …)"

@@ -70,8 +70,12 @@ class Apps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one build. Memory in MiB, time in seconds, log in bytes."""
+    """Of one fetch and one build. Memory and disk in MiB, time in seconds, log in bytes."""
 
+    repository_disk: int = 4096
+    """What an app's copy of its repository may take."""
+    checkout_disk: int = 8192
+    """What the files of one commit may take: a few kilobytes in Git can be as many gigabytes of files."""
     build_memory: int = 2048
     build_tasks: int = 512
     build_seconds: int = 1800

@@ -223,6 +223,35 @@ def test_a_tree_with_a_git_folder_in_it_is_refused(workshop: Workshop) -> None:
     assert "invalid path '.git/config'" in built.log
 
 
+def test_a_small_commit_that_unpacks_to_more_than_its_limit_writes_no_file(workshop: Workshop) -> None:
+    source = workshop.folder / "source"
+    source.mkdir()
+    (source / "zeros").write_bytes(bytes(64 * 2**20))
+    mirror, sha = workshop.commit(source)
+    assert sum(file.stat().st_size for file in mirror.rglob("*") if file.is_file()) < 2**20
+    order = workshop.order(mirror, sha, checkout_limit_bytes=32 * 2**20)
+    built = workshop.finish(order, workshop.start(order))
+    assert "would take more than 32 MiB of the disk, which is this server's limit" in built.reason
+    assert list((built.folder / "app").iterdir()) == []
+
+
+def test_a_commit_that_names_one_folder_a_billion_times_writes_no_file(workshop: Workshop) -> None:
+    mirror, _ = commit(workshop, PROCFILE)
+
+    def git(*arguments: str, given: str = "") -> str:
+        result = subprocess.run([*GIT, *arguments], cwd=mirror, check=True, input=given, capture_output=True, text=True)
+        return result.stdout.strip()
+
+    entry = f"100644 blob {git('hash-object', '-w', '--stdin')}"
+    for _ in range(9):
+        lines = "".join(f"{entry}\t{name}\n" for name in "abcdefghij")
+        entry = f"040000 tree {git('mktree', given=lines)}"
+    order = workshop.order(mirror, git("commit-tree", "-m", "bomb", entry.split()[2]), checkout_limit_bytes=2**30)
+    built = workshop.finish(order, workshop.start(order))
+    assert "would take more than 1024 MiB of the disk" in built.reason
+    assert list((built.folder / "app").iterdir()) == []
+
+
 def test_no_hook_and_no_filter_of_the_repository_runs(workshop: Workshop) -> None:
     canary = workshop.folder / "canary"
     source = workshop.folder / "source"

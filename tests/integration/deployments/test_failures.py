@@ -1,6 +1,7 @@
 """What fails before the switch leaves the old release serving, says why in plain words, and leaves nothing behind."""
 
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query
+from tests.integration.local.test_box import own_id
 
 
 def fails(app: Deployable) -> str:
@@ -182,6 +184,25 @@ def test_a_branch_that_was_force_pushed_is_deployed_as_it_is_now(app: Deployable
     assert app.go_live()["commit"] == commit
 
 
+def test_a_repository_over_the_limit_is_told_its_size_and_leaves_the_disk_as_it_was(app: Deployable) -> None:
+    folder = app.repository.folder
+    before = mirrored(app)
+    with limits(app.box, repository_disk=1):
+        (folder / "huge").write_bytes(os.urandom(3 * 2**20))
+        app.repository.commit()
+        assert "takes more than 1 MiB, which is this server's limit" in fails(app)
+        assert mirrored(app) < before + 2**18
+    assert app.go_live()["release"] == "v2", "the same commit, under the limit that there is otherwise"
+
+
+def test_a_commit_that_would_unpack_to_more_than_the_limit_is_refused_before_it_is_on_the_disk(app: Deployable) -> None:
+    with limits(app.box, checkout_disk=64):
+        with (app.repository.folder / "zeros").open("wb") as file:
+            file.truncate(100 * 2**20)
+        app.repository.commit()
+        assert "would take more than 64 MiB of the disk, which is this server's limit" in fails(app)
+
+
 def test_evil_file_names_are_only_names(app: Deployable) -> None:
     folder = app.repository.folder
     for name in (
@@ -195,6 +216,32 @@ def test_evil_file_names_are_only_names(app: Deployable) -> None:
     app.repository.commit()
     assert app.go_live()["release"] == "v2"
     assert not list(app.box.state.glob("srv/slipway/builds/*/**/canary"))
+
+
+@contextmanager
+def limits(box: Box, **changed: int) -> Iterator[None]:
+    """Other limits than the box has, for a while. They are the host agent's."""
+    file = box.state / "etc/slipway/slipway.toml"
+    before = file.read_text()
+    agent = ("systemctl", "--user", "restart", f"slipway-{own_id(box)}-host.service")
+    after = before
+    for name, value in changed.items():
+        after, found = re.subn(rf"^{name} = \d+$", f"{name} = {value}", after, flags=re.MULTILINE)
+        assert found == 1
+    try:
+        file.write_text(after)
+        assert box.enter(*agent).returncode == 0
+        yield
+    finally:
+        file.write_text(before)
+        assert box.enter(*agent).returncode == 0
+
+
+def mirrored(app: Deployable) -> int:
+    """Bytes of the app's copy of its repository."""
+    number = query(app.box, f"SELECT id FROM apps WHERE name = '{app.name}'")
+    mirror = app.box.state / "var/lib/slipway/mirrors" / number
+    return sum(file.stat().st_size for file in mirror.rglob("*") if file.is_file())
 
 
 @contextmanager

@@ -230,9 +230,9 @@ class Rigged:
         return found
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, given: str = "") -> str:
     return subprocess.run(
-        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, input=given
     ).stdout  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from slipway.host.fetcher.order import RESULT_FOLDER, FetchOrder, FetchResult, r
 
 from .conftest import git
 
+MIB = 2**20
+
 
 def fetch(folder: Path, source: str, *, limit: int = 2**30, protocols: tuple[str, ...] = ("file",)) -> FetchResult:
     mirror = folder / "mirror"
@@ -40,14 +42,64 @@ def commit(folder: Path, message: str = "First") -> None:
     git(folder, "-c", "user.name=Ann", "-c", "user.email=a@example.org", "commit", "-qm", message, "--allow-empty")
 
 
-def test_a_repository_that_is_too_large_is_told_as_such(tmp_path: Path, repository: Path) -> None:
-    (repository / "large").write_bytes(os.urandom(3_000_000))
+def on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("files", [1, 30])
+def test_a_repository_that_is_too_large_is_told_as_such_and_leaves_nothing(
+    tmp_path: Path, repository: Path, files: int
+) -> None:
+    for number in range(files):
+        (repository / f"large{number}").write_bytes(os.urandom(3 * MIB // files))
     commit(repository)
-    result = fetch(tmp_path, str(repository), limit=1_000_000)
-    assert (result.ok, result.limit) == (False, "disk")
-    assert result.reason is not None
-    assert "too large" in result.reason
+    for _ in range(2):
+        result = fetch(tmp_path, str(repository), limit=MIB)
+        assert (result.ok, result.limit) == (False, "disk")
+        assert result.reason is not None
+        assert "too large: with its history it takes more than 1 MiB" in result.reason
+        assert on_disk(tmp_path / "mirror") < MIB // 4, "no half of a pack lies about"
     assert fetch(tmp_path, str(repository)).ok
+
+
+def test_what_a_killed_git_left_is_taken_away_by_the_next_fetch(tmp_path: Path, repository: Path) -> None:
+    commit(repository)
+    assert fetch(tmp_path, str(repository)).ok
+    packs = tmp_path / "mirror/objects/pack"
+    for name in ("tmp_pack_a1B2c3", ".tmp-123-pack-0a1b.pack"):
+        (packs / name).write_bytes(b"half")
+    assert fetch(tmp_path, str(repository)).ok
+    assert [file.name for file in packs.iterdir() if "tmp" in file.name] == []
+
+
+def test_a_mirror_that_grew_too_large_by_what_was_force_pushed_away_is_made_anew(
+    tmp_path: Path, repository: Path
+) -> None:
+    commit(repository)
+    for _ in range(4):
+        (repository / "large").write_bytes(os.urandom(MIB // 2))
+        git(repository, "add", "-A")
+        git(repository, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--amend", "-m", "Another history")
+        result = fetch(tmp_path, str(repository), limit=MIB)
+        assert result.ok, result
+        assert result.commit == git(repository, "rev-parse", "HEAD").strip()
+        assert on_disk(tmp_path / "mirror") < MIB
+
+
+def test_many_packs_become_few_and_every_object_is_still_there(tmp_path: Path, repository: Path) -> None:
+    commit(repository)
+    assert fetch(tmp_path, str(repository)).ok
+    mirror = tmp_path / "mirror"
+    objects = [git(mirror, "hash-object", "-w", "--stdin", given=f"object {n}").strip() for n in range(60)]
+    for name in objects:
+        git(mirror, "pack-objects", "-q", "objects/pack/pack", given=f"{name}\n")
+    git(mirror, "prune-packed", "-q")
+    assert len(list(mirror.glob("objects/pack/*.pack"))) > 60
+    commit(repository, "Second")
+    assert fetch(tmp_path, str(repository)).ok
+    assert len(list(mirror.glob("objects/pack/*.pack"))) < 10
+    for name in objects:
+        git(mirror, "cat-file", "-e", name)
 
 
 def test_a_commits_words_are_one_printable_line(tmp_path: Path, repository: Path) -> None:

@@ -22,7 +22,7 @@ def build(order: BuildOrder, output: Output) -> Plan:
     folder = Path(order.folder)
     files.empty(folder)
     output.say(f"Checking out {order.commit[:12]}")
-    app = checkout.check_out(Path(order.mirror), order.commit, folder, output)
+    app = checkout.check_out(Path(order.mirror), order.commit, folder, output, order.checkout_limit_bytes)
     tree = Tree(app, check_relative_path(order.base_directory, "base_directory"))
     places = Places(folder=str(folder), directory=str(tree.path), cache=order.cache)
     findings = detect(tree, places, find_tools(), order.overrides)

@@ -5,6 +5,7 @@ mirror's configuration counts.
 """
 
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from slipway.builds.builder import commands
 from slipway.builds.builder.output import Output
 from slipway.builds.detect.tree import CannotBuild
 
+_CHUNK = 64 * 1024
+_BLOCK = 4096
+"""Even an empty file takes some of the disk; so counted, no number of them goes unlimited."""
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.attributesFile": "/dev/null",
@@ -24,15 +28,15 @@ _SETTINGS = {
 }
 
 
-def check_out(mirror: Path, commit: str, folder: Path, output: Output) -> Path:
-    """Write the commit's files to folder/app and give that. Raises CannotBuild."""
+def check_out(mirror: Path, commit: str, folder: Path, output: Output, limit: int) -> Path:
+    """Write the commit's files, `limit` bytes at most, to folder/app and give that. Raises CannotBuild."""
     app, repository = folder / "app", folder / ".checkout"
     app.mkdir()
     quiet = _quiet_environment()
     if commands.run(["git", "init", "--quiet", "--bare", "--template=", str(repository)], folder, quiet, output) != 0:
         raise CannotBuild("Git cannot be used on this server. The lines above say why.")
     try:
-        _write_files(commit, app, quiet | _objects_of(mirror, app, repository), output)
+        _write_files(commit, app, quiet | _objects_of(mirror, app, repository), output, limit)
     finally:
         shutil.rmtree(repository)
     if not any(app.iterdir()):
@@ -40,7 +44,7 @@ def check_out(mirror: Path, commit: str, folder: Path, output: Output) -> Path:
     return app
 
 
-def _write_files(commit: str, app: Path, environment: Mapping[str, str], output: Output) -> None:
+def _write_files(commit: str, app: Path, environment: Mapping[str, str], output: Output, limit: int) -> None:
     def git(*arguments: str) -> int:
         return commands.run(["git", *arguments], app, environment, output)
 
@@ -48,10 +52,42 @@ def _write_files(commit: str, app: Path, environment: Mapping[str, str], output:
         raise CannotBuild(
             f"The commit {commit[:12]} is not in the repository's copy here. Was it removed? Deploy again."
         )
+    if not _fits(commit, app, environment, limit):
+        raise CannotBuild(
+            f"The commit's files would take more than {limit // 2**20} MiB of the disk, which is this server's limit. "
+            "Take out what the app does not need, or raise checkout_disk in Slipway's settings."
+        )
     if git("read-tree", commit) != 0:
         raise CannotBuild("The commit's tree cannot be read: Git refuses a name in it. The lines above say which.")
     if git("checkout-index", "--all", "--quiet") != 0:
         raise CannotBuild("Git could not write the commit's files. The lines above say why.")
+
+
+def _fits(commit: str, folder: Path, environment: Mapping[str, str], limit: int) -> bool:
+    """Whether the commit's files may be written, known before the first is: a small tree can name the same large file,
+    or the same folder, a million times. Raises CannotBuild where it cannot be known."""
+    taken = 0
+    with subprocess.Popen(
+        ["git", "ls-tree", "-r", "-l", "-z", "--full-tree", commit],
+        cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as listing:  # fmt: skip
+        assert listing.stdout is not None
+        rest = b""
+        while chunk := listing.stdout.read(_CHUNK):
+            *entries, rest = (rest + chunk).split(b"\0")
+            taken += sum(_on_disk(entry) for entry in entries)
+            if taken > limit:
+                listing.kill()
+                return False
+    if listing.returncode != 0:
+        raise CannotBuild("The commit's files cannot be listed: part of it is missing or damaged. Push it anew.")
+    return True
+
+
+def _on_disk(entry: bytes) -> int:
+    """Bytes, in whole blocks, of one line `<mode> <type> <object> <size>\t<path>`; a submodule has no size."""
+    size = entry.partition(b"\t")[0].split()[3]
+    return -(-int(size) // _BLOCK) * _BLOCK if size.isdigit() and size != b"0" else _BLOCK
 
 
 def _quiet_environment() -> dict[str, str]:

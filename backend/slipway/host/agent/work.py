@@ -32,7 +32,6 @@ from slipway.repository import check_branch, check_repository
 
 FETCH_LIMITS = Limits(memory=1024, tasks=64)
 FETCH_SECONDS = 900
-FETCH_FILE_BYTES = 4 * 2**30
 SIGKILL = 9
 RELEASE_PROCESS = "release"
 
@@ -69,7 +68,7 @@ async def start_fetch(box: Box, verb: StartFetch) -> Done:
         protocols=("file",) if is_path else (source.partition(":")[0],),
         branch=verb.branch,
         commit=verb.commit,
-        max_file_bytes=FETCH_FILE_BYTES,
+        max_bytes=box.settings.limits.repository_disk * 2**20,
     )
     files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.group(FETCH_USER))
     work = units.Work(
@@ -126,6 +125,7 @@ async def start_build(box: Box, verb: StartBuild) -> Done:
         overrides=verb.overrides,
         variables=verb.variables,
         log_limit_bytes=verb.log_bytes,
+        checkout_limit_bytes=box.settings.limits.checkout_disk * 2**20,
     )
     files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.run_group(environment))
     work = units.Work(

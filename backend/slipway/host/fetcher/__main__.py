@@ -13,7 +13,7 @@ from slipway.plan import END_OF_LOG
 
 def main(argv: list[str]) -> int:
     order = msgspec.json.decode(Path(argv[1]).read_bytes(), type=FetchOrder)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (order.max_file_bytes, order.max_file_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (order.max_bytes, order.max_bytes))
     result = carry_out(order)
     if result.reason:
         print(result.reason)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -10,45 +11,51 @@ import msgspec
 
 from slipway.host.fetcher.git import Git, GitFailed
 from slipway.host.fetcher.order import RESULT_FOLDER, FetchOrder, FetchResult, result_name
-from slipway.host.fetcher.reasons import NO_BRANCH, is_too_large, reason
+from slipway.host.fetcher.reasons import DISK_FULL, NO_BRANCH, is_disk_full, is_too_large, reason
 
 BRANCH_PREFIX = "refs/heads/"
 BRANCHES_NAMED = 10
 """At most so many branches are named when the wanted one is not there."""
 OLD_RESULT_SECONDS = 86400
+LOCK = "slipway.lock"
+MANY_PACKS = 50
+"""Each fetch brings a pack; among so many of them it takes Git long to find an object."""
+
+
+class TooLarge(Exception):
+    """The repository does not fit into what a mirror may take."""
 
 
 def carry_out(order: FetchOrder) -> FetchResult:
     """Fetch, find, and leave the result in the mirror."""
     mirror = Path(order.mirror)
-    with tempfile.TemporaryDirectory() as home, open(mirror / "slipway.lock", "w") as lock:
+    with tempfile.TemporaryDirectory() as home, open(mirror / LOCK, "w") as lock:
         # Two environments of one app may fetch at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
         git = Git(mirror, Path(home), order.protocols)
         try:
+            _drop_halves(mirror)
             result = _fetch(git, order)
+        except TooLarge:
+            result = _refused(_too_large(order))
         except GitFailed as error:
-            too_large = is_too_large(error.words)
-            result = FetchResult(
-                ok=False,
-                reason=_too_large(order) if too_large else reason(error.words),
-                limit="disk" if too_large else None,
-            )
+            if is_too_large(error.words) or _met_limit(mirror, order.max_bytes):
+                result = _refused(_too_large(order))
+            elif is_disk_full(error.words):
+                result = _refused(DISK_FULL)
+            else:
+                result = FetchResult(ok=False, reason=reason(error.words))
+        _drop_halves(mirror)
         _leave(mirror, order.id, result)
     return result
 
 
 def _fetch(git: Git, order: FetchOrder) -> FetchResult:
-    if not (Path(order.mirror) / "HEAD").exists():
-        git.run("init", "--bare", "--quiet", "--initial-branch=main", ".")
     if Path(order.source).is_dir() and not os.access(order.source, os.R_OK | os.X_OK):
         # Git would say that there is no repository.
         raise GitFailed("permission denied")
     print("Fetching the repository", flush=True)
-    git.show_fetch(
-        "fetch", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-        "--end-of-options", order.source, f"+{BRANCH_PREFIX}*:{BRANCH_PREFIX}*",
-    )  # fmt: skip
+    _bring_up_to_date(git, order)
     branches = git.run("for-each-ref", "--format=%(refname)", BRANCH_PREFIX).split("\n")[:-1]
     if not branches:
         return FetchResult(
@@ -62,6 +69,62 @@ def _fetch(git: Git, order: FetchOrder) -> FetchResult:
     )
     print(f"Commit {commit[:12]}: {_printable(subject)}", flush=True)
     return FetchResult(ok=True, commit=commit, subject=_printable(subject), author=_printable(author))
+
+
+def _bring_up_to_date(git: Git, order: FetchOrder) -> None:
+    """Raises TooLarge when the repository does not fit, and keeps nothing of it then."""
+    mirror = Path(order.mirror)
+    while True:
+        if not (mirror / "HEAD").exists():
+            git.run("init", "--bare", "--quiet", "--initial-branch=main", ".")
+        earlier = _packs(mirror)
+        git.show_fetch(
+            "fetch", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
+            "--end-of-options", order.source, f"+{BRANCH_PREFIX}*:{BRANCH_PREFIX}*",
+        )  # fmt: skip
+        if _size(mirror) <= order.max_bytes:
+            break
+        _empty(mirror)
+        if not earlier:
+            raise TooLarge
+        # A mirror keeps what was since taken out of the repository: without that, it may well fit.
+        print("Slipway's copy has grown too large; fetching it anew", flush=True)
+    if _packs(mirror) > MANY_PACKS:
+        # Every object is kept: a build of a commit that is on no branch any more may be reading.
+        git.run("repack", "--geometric=2", "-d", "--quiet", "--window=0")
+
+
+def _packs(mirror: Path) -> int:
+    return sum(1 for _ in mirror.glob("objects/pack/*.pack"))
+
+
+def _size(folder: Path) -> int:
+    """What it takes on the disk, in bytes."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def _empty(mirror: Path) -> None:
+    """Take a mirror's repository away. HEAD first: without it, the next fetch begins with a new one."""
+    for name in ("HEAD", "packed-refs"):
+        (mirror / name).unlink(missing_ok=True)
+    for name in ("refs", "objects"):
+        shutil.rmtree(mirror / name)
+
+
+def _met_limit(mirror: Path, limit: int) -> bool:
+    """Whether a pack was ended for its size: the part of Git that is told so is not the one that says how it went."""
+    return any(half.stat().st_size >= limit for half in _halves(mirror))
+
+
+def _drop_halves(mirror: Path) -> None:
+    """Take away what a Git that was ended in the middle wrote: it would lie there for ever."""
+    for half in _halves(mirror):
+        half.unlink()
+
+
+def _halves(mirror: Path) -> list[Path]:
+    """Unfinished packs, of a fetch or a repack."""
+    return [half for name in ("tmp_*", ".tmp-*") for half in mirror.glob(f"objects/pack/{name}")]
 
 
 def _find_commit(git: Git, order: FetchOrder, branches: list[str]) -> str | FetchResult:
@@ -95,10 +158,14 @@ def _leave(mirror: Path, number: int, result: FetchResult) -> None:
     os.rename(temporary, folder / result_name(number))
 
 
+def _refused(reason: str) -> FetchResult:
+    return FetchResult(ok=False, reason=reason, limit="disk")
+
+
 def _too_large(order: FetchOrder) -> str:
     return (
-        f"The repository is too large: Git would have written a file of more than {order.max_file_bytes // 2**20} MiB, "
-        "or the disk is full."
+        f"The repository is too large: with its history it takes more than {order.max_bytes // 2**20} MiB, which is "
+        "this server's limit. Take large files out of its history, or raise repository_disk in Slipway's settings."
     )
 
 

@@ -20,7 +20,10 @@ class GitFailed(Exception):
 
 
 def configuration(protocols: Sequence[str]) -> str:
-    """A git configuration file: transports by allow-list, no hooks, no credentials, an end to stalled transfers."""
+    """A git configuration file: transports by allow-list, no hooks, no credentials, an end to stalled transfers.
+
+    What is fetched stays one pack, however few objects it has: taken apart, each could become a large file of its own.
+    """
     allowed = "".join(f'[protocol "{name}"]\n\tallow = always\n' for name in protocols)
     return f"""[protocol]
 \tallow = never
@@ -39,6 +42,7 @@ def configuration(protocols: Sequence[str]) -> str:
 [fetch]
 \trecurseSubmodules = false
 \twriteCommitGraph = false
+\tunpackLimit = 1
 [transfer]
 \tbundleURI = false
 [gc]

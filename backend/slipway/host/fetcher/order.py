@@ -15,8 +15,8 @@ class FetchOrder(msgspec.Struct, frozen=True):
     """Git's transports that may be used: every other one is refused by Git itself."""
     branch: str
     commit: str | None
-    max_file_bytes: int
-    """No file that Git writes may be larger: ends a pack that would fill the disk."""
+    max_bytes: int
+    """The mirror may not be larger, nor any file that Git writes: that ends a pack that would fill the disk."""
 
 
 class FetchResult(msgspec.Struct, frozen=True):

@@ -26,9 +26,13 @@ _REASONS = (
 )
 NO_BRANCH = "There is no branch"
 """What the reason begins with when only the branch is wrong."""
-_TOO_LARGE = re.compile(
-    r"file size limit exceeded|file too large|no space left|signal 25|died of signal 25", re.IGNORECASE
-)
+DISK_FULL = "The server's disk is full: the repository could not be fetched. Free some space, then deploy again."
+_DISK_FULL = re.compile(r"no space left|disk quota exceeded", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"file size limit exceeded|file too large|died of signal 25", re.IGNORECASE)
+
+
+def is_disk_full(words: str) -> bool:
+    return _DISK_FULL.search(words) is not None
 
 
 def is_too_large(words: str) -> bool:
