@@ -16,7 +16,9 @@ from tests.integration.local.test_box import own_id
 
 PHASES = ("fetching", "building", "releasing", "starting", "checking", "switching")
 SETTLED_SECONDS = 60
-RELEASE_COMMAND = 'echo "$SLIPWAY_RELEASE" >> "$HOME/ran"; sleep 0.4'
+PROCFILE = """web: sleep 0.4; exec python3 server.py
+worker: sleep 1000
+release: echo "$SLIPWAY_RELEASE" >> "$HOME/ran"; sleep {seconds}"""
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +36,58 @@ def breakable() -> Iterator[Box]:
 def app(breakable: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployable]:
     """A live one, of which every phase takes a moment."""
     for make in makes(breakable, tmp_path_factory.mktemp("apps")):
-        app = make(f"web: sleep 0.4; exec python3 server.py\nworker: sleep 1000\nrelease: {RELEASE_COMMAND}")
+        app = make(PROCFILE.format(seconds=0.4))
         app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": {"build_command": "sleep 0.4"}})
         app.go_live()
         yield app
 
 
+@pytest.fixture
+def in_release_command(app: Deployable) -> Iterator[int]:
+    """The number of a deployment whose release command has begun, and would go on for long."""
+    app.repository.commit({"Procfile": PROCFILE.format(seconds=1000)})
+    before = len(ran(app))
+    number = app.request()
+    until(lambda: len(ran(app)) > before, "the release command has begun", SETTLED_SECONDS)
+    yield number
+    app.repository.commit({"Procfile": PROCFILE.format(seconds=0.4)})
+
+
+def ran(app: Deployable) -> list[str]:
+    """The releases whose command has run, a line for each time."""
+    return [line for file in app.data.rglob("ran") for line in file.read_text().split()]
+
+
+def unit_of(box: Box, part: str) -> str:
+    return f"slipway-{own_id(box)}-{part}.service"
+
+
 def pid_of(box: Box, part: str) -> int:
-    unit = f"slipway-{own_id(box)}-{part}.service"
+    unit = unit_of(box, part)
     return int(box.enter("systemctl", "--user", "show", "--property=MainPID", "--value", unit).stdout)
 
 
 def kill(part: str) -> Callable[[Box], None]:
     def act(box: Box) -> None:
+        until(lambda: pid_of(box, part) != 0, f"there is a {part} to kill")
         pid = pid_of(box, part)
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+        # Else what is looked at next could still come from the one that is dying.
+        until(lambda: pid_of(box, part) not in (0, pid), f"another {part} has begun")
 
     act.__name__ = f"kill_{part}"
     return act
+
+
+def restart(part: str) -> Callable[[Box], None]:
+    def act(box: Box) -> None:
+        assert box.enter("systemctl", "--user", "restart", unit_of(box, part)).returncode == 0
+
+    act.__name__ = f"restart_{part}"
+    return act
+
+
+ACTS = [kill("daemon"), kill("host"), kill("postgresql"), restart("postgresql")]
 
 
 def down_and_up(box: Box) -> None:
@@ -61,7 +96,7 @@ def down_and_up(box: Box) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("act", [kill("daemon"), kill("host"), kill("postgresql")], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 def test_a_death_in_each_phase_is_settled(app: Deployable, act: Callable[[Box], None], phase: str) -> None:
     before = app.live()
     app.repository.commit({"change": act.__name__ + phase})
@@ -80,6 +115,40 @@ def test_a_box_that_goes_down_in_mid_deployment_goes_on_when_it_is_up_again(app:
     is_settled(app, number, before)
 
 
+@pytest.mark.parametrize("how", [("kill", "--signal=KILL"), ("stop",)], ids=["killed", "stopped"])
+def test_a_release_command_that_is_ended_from_outside_may_have_run_and_is_not_run_again(
+    app: Deployable, in_release_command: int, how: tuple[str, ...]
+) -> None:
+    before, unit = app.live(), unit_of(app.box, f"release-{in_release_command}")
+    assert app.box.enter("systemctl", "--user", *how, unit).returncode == 0
+    may_have_run_once(app, in_release_command, before)
+
+
+def test_a_release_command_that_is_gone_when_slipway_comes_back_may_have_run_and_is_not_run_again(
+    app: Deployable, in_release_command: int
+) -> None:
+    before = app.live()
+    parts = [pid_of(app.box, part) for part in ("daemon", "host")]
+    for pid in parts:
+        os.kill(pid, signal.SIGSTOP)  # so that neither sees how it ends
+    unit = unit_of(app.box, f"release-{in_release_command}")
+    assert app.box.enter("systemctl", "--user", "stop", unit).returncode == 0
+    for pid in parts:
+        os.kill(pid, signal.SIGKILL)
+    may_have_run_once(app, in_release_command, before)
+
+
+def may_have_run_once(app: Deployable, number: int, before: str | None) -> None:
+    is_settled(app, number, before)
+    ended = app.get(number)
+    assert (ended["state"], app.live()) == ("failed", before)
+    assert "may have run, wholly or in part, and is not run again by itself" in ended["reason"]
+    for part in ("host", "daemon"):
+        kill(part)(app.box)
+    is_settled(app, number, before)
+    assert ran(app).count(ended["release"]) == 1
+
+
 def is_settled(app: Deployable, number: int, before: str | None) -> None:
     """The deployment has ended; what is live answers, whole; nothing else is there."""
     began = time.monotonic()
@@ -94,8 +163,7 @@ def is_settled(app: Deployable, number: int, before: str | None) -> None:
     assert {one["name"]: [each["active"] for each in one["instances"]] for one in running} == {
         "web": ["active"], "worker": ["active"],
     }  # fmt: skip
-    ran = [line for file in app.data.rglob("ran") for line in file.read_text().split()]
-    assert len(ran) == len(set(ran)), "a release command never runs again by itself"
+    assert len(ran(app)) == len(set(ran(app))), "a release command never runs again by itself"
     if ended["state"] == "failed":
         assert "may have run" in ended["reason"], ended["reason"]
 

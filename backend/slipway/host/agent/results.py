@@ -18,6 +18,9 @@ from slipway.plan import LOG_LIMIT_EXIT, PLAN_FILE, RESULT_FILE, BuildResult, Pl
 
 MAX_RESULT_BYTES = 262_144
 MAX_REASON = 2000
+MAY_HAVE_RUN = (
+    "It may have run, wholly or in part, and is not run again by itself. Look at what it changes, then deploy again."
+)
 
 _NOUN = {WorkKind.FETCH: "fetch", WorkKind.BUILD: "build", WorkKind.RELEASE_COMMAND: "release command"}
 
@@ -66,7 +69,10 @@ def read(box: Box, verb: FindWork, unit: str, state: UnitState) -> Work:
     except (OSError, Invalid, msgspec.MsgspecError) as error:
         if exited_well:
             return Work(WorkState.ENDED, reason=f"The {_NOUN[verb.kind]} left a result that cannot be used: {error}")
-    return Work(WorkState.ENDED, reason=f"The {_NOUN[verb.kind]} {_end(state)}. Its log says more.")
+    advice = "Its log says more."
+    if verb.kind is WorkKind.RELEASE_COMMAND and not _ended_by_itself(state):
+        advice = MAY_HAVE_RUN
+    return Work(WorkState.ENDED, reason=f"The {_NOUN[verb.kind]} {_end(state)}. {advice}")
 
 
 def _limit(box: Box, kind: WorkKind, unit: str, state: UnitState) -> str | None:
@@ -143,7 +149,14 @@ def _let_nginx_in(box: Box, build: int, *, has_processes: bool) -> None:
         files.make_folder(folder, mode=0o750, group=box.group(NGINX_USER))
 
 
+def _ended_by_itself(state: UnitState) -> bool:
+    """With an exit status of its own, not by a signal or because its unit was stopped."""
+    return state.exit_code == 1 and state.exit_status != 0
+
+
 def _end(state: UnitState) -> str:
+    if state.exit_code == 1 and state.exit_status == 0:
+        return "was stopped from outside"
     if state.exit_code == 1:
         return f"ended with exit status {state.exit_status}"
     if state.exit_code in (2, 3):

@@ -205,11 +205,7 @@ async def find(box: Box, verb: FindWork) -> Work:
     state = box.systemd.state(unit) if box.has_unit(unit) else None
     if state is None or state.started == 0:
         if verb.kind is WorkKind.RELEASE_COMMAND and _ran_mark(box, verb.id).exists():
-            return Work(
-                WorkState.ENDED,
-                reason="The release command was cut short by a restart of the machine: it may have run. "
-                "Check what it does by hand, then deploy again.",
-            )
+            return Work(WorkState.ENDED, reason=f"The release command was cut short. {results.MAY_HAVE_RUN}")
         return Work(WorkState.UNKNOWN)
     if not state.over:
         return Work(WorkState.RUNNING)
