@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,11 @@ class Deployable:
 
     def phases(self, number: int) -> list[str]:
         return [one["phase"] for one in self.api("GET", f"/apps/{self.name}/deployments/{number}")["phases"]]
+
+    def began(self, number: int, phase: str) -> datetime:
+        """When a phase of a deployment began."""
+        phases = self.api("GET", f"/apps/{self.name}/deployments/{number}")["phases"]
+        return next(datetime.fromisoformat(one["started_at"]) for one in phases if one["phase"] == phase)
 
     def newest(self) -> int:
         found = self.api("GET", f"{self._environment}/deployments?limit=1")["items"]

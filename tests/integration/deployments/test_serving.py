@@ -5,11 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -17,6 +19,10 @@ from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query, until
 from tests.integration.local.test_box import own_id
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+DRAIN = timedelta(seconds=4)
 
 
 @dataclass
@@ -112,17 +118,30 @@ def test_deployments_one_after_the_other_lose_no_request_and_cut_no_slow_one(app
 
 
 def test_a_stream_lives_on_through_a_switch_until_the_drain_ends(app: Deployable) -> None:
-    app.change_settings(drain_seconds=4, standby_seconds=0)
+    app.change_settings(drain_seconds=DRAIN.seconds, standby_seconds=0)
     with app_stream(app, "/events") as lines:
         assert next(lines) == "data: v2"
         app.repository.commit({"next": ""})
-        app.go_live()
-        switched = time.monotonic()
+        number = app.go_live()["id"]
         assert app.answering() == "v3"
-        count = sum(1 for line in lines if line)
-        lived = time.monotonic() - switched
-    assert count > 20
-    assert 2 < lived < 12
+        assert {line for line in lines if line} == {"data: v2"}
+        ended = datetime.now(UTC)
+    assert ended >= app.began(number, "switching") + DRAIN
+
+
+def test_a_websocket_is_answered_by_the_old_release_through_a_switch_until_the_drain_ends(app: Deployable) -> None:
+    app.change_settings(drain_seconds=DRAIN.seconds, standby_seconds=0)
+    with websocket(app) as old, concurrent.futures.ThreadPoolExecutor(1) as other:
+        assert answer_of(old) == "v2"
+        talk = other.submit(talk_until_closed, old)
+        app.repository.commit({"next": ""})
+        number = app.go_live()["id"]
+        with websocket(app) as new:
+            assert answer_of(new) == "v3"
+            answers, ended = talk.result()
+            assert answer_of(new) == "v3"
+    assert answers == {"v2"}
+    assert ended >= app.began(number, "switching") + DRAIN
 
 
 def test_scaling_under_load_loses_no_request(app: Deployable) -> None:
@@ -321,6 +340,29 @@ def slipway_events(box: Box, path: str, last: str) -> Iterator[dict[str, str]]:
                 if "data" in event:
                     yield event
                 event = {}
+
+
+def websocket(app: Deployable) -> ClientConnection:
+    sock = socket.create_connection(("127.0.0.1", app.box.port), timeout=20)
+    url = f"ws://{app.name}.localhost:{app.box.port}/ws"
+    return connect(url, sock=sock, compression=None, proxy=None, ping_interval=None)
+
+
+def answer_of(connection: ClientConnection) -> str:
+    connection.send("who?")
+    return str(connection.recv(timeout=20))
+
+
+def talk_until_closed(connection: ClientConnection) -> tuple[set[str], datetime]:
+    """→ who answered, and when the connection ended."""
+    answers, deadline = set(), time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            answers.add(answer_of(connection))
+        except ConnectionClosed:
+            return answers, datetime.now(UTC)
+        time.sleep(0.05)
+    raise AssertionError("the old release answers after the end of its drain")
 
 
 @contextmanager

@@ -1,5 +1,7 @@
-"""An app to be deployed by tests: it says which release answers, can be slow, can fail, and can stream."""
+"""An app for tests to deploy: it says which release answers, can be slow, fail and stream, and speaks WebSocket."""
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 RELEASE = os.environ.get("SLIPWAY_RELEASE", "")
 WORD = os.environ.get("WORD", "")
+WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 stopping = threading.Event()
 in_flight: set[int] = set()
@@ -45,6 +48,9 @@ class Handler(BaseHTTPRequestHandler):
         if url.path == "/events":
             self.stream()
             return
+        if url.path == "/ws":
+            self.websocket()
+            return
         status = 500 if url.path == "/fail" else 200
         self.answer(status, json.dumps({"release": RELEASE, "word": WORD, "pid": os.getpid()}).encode())
 
@@ -58,6 +64,23 @@ class Handler(BaseHTTPRequestHandler):
         while not stopping.is_set():
             self.wfile.write(f"data: {RELEASE}\n\n".encode())
             stopping.wait(0.1)
+
+    def websocket(self) -> None:
+        """To each short message the release is the answer; one that is open is no reason to stay when asked to go."""
+        in_flight.discard(threading.get_ident())
+        self.close_connection = True
+        key = self.headers["Sec-WebSocket-Key"].encode()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key + WEBSOCKET_KEY).digest()).decode())
+        self.end_headers()
+        while head := self.rfile.read(2):
+            self.rfile.read(4 + (head[1] & 0x7F))  # the mask and the text
+            if head[0] & 0x0F == 0x8:
+                self.wfile.write(b"\x88\0")
+                return
+            self.wfile.write(bytes([0x81, len(RELEASE)]) + RELEASE.encode())
 
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
