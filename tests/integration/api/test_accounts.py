@@ -138,6 +138,19 @@ async def test_too_many_failures_from_an_address_are_refused_whatever_account_th
         await panel.slipway.accounts.sign_in("anyone@example.org", "wrong password", "192.0.2.1")
 
 
+async def test_the_address_that_counts_is_the_one_nginx_put_last_whatever_stands_before_it(panel: Panel) -> None:
+    async def attempt(number: int) -> int:
+        form = {"email": f"somebody-{number}@example.org", "password": "wrong password"}
+        forged = f"203.0.113.{number}"
+        several = [("x-forwarded-for", forged), ("x-forwarded-for", "192.0.2.1")]
+        headers = several if number % 2 else [("x-forwarded-for", f"{forged}, 192.0.2.1")]
+        return (await browser.post("/sign-in", data=form, headers=headers)).status_code
+
+    async with panel.client("nobody") as browser:
+        answers = [await attempt(number) for number in range(FAILURES_PER_ADDRESS + 3)]
+    assert answers == [422] * FAILURES_PER_ADDRESS + [429] * 3
+
+
 async def test_a_hundred_attempts_at_once_get_no_more_guesses_than_one_after_the_other(panel: Panel) -> None:
     await panel.make_account("a@example.org")
     attempts = [panel.slipway.accounts.sign_in("a@example.org", "wrong password", f"192.0.2.{n}") for n in range(40)]

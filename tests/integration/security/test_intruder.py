@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.integration.conftest import Box, run
+from tests.integration.deployments.helpers import query
+
+from slipway.accounts.service import FAILURES_PER_ADDRESS
 
 WEB = """
 import http.server, os
@@ -85,6 +88,39 @@ def test_a_stolen_session_is_of_no_use_to_an_app(box: Box, victim: str) -> None:
     assert box.enter(*as_app, *asking(box, f"Cookie: {cookie}")).stdout == "403"
     # A script's token is made to be used from anywhere.
     assert box.enter(*as_app, *asking(box, f"Authorization: Bearer {token}")).stdout == "200"
+
+
+@pytest.fixture
+def no_failures(box: Box) -> Iterator[None]:
+    """Other tests sign in from the same address."""
+    query(box, "DELETE FROM sign_in_failures")
+    yield
+    query(box, "DELETE FROM sign_in_failures")
+
+
+def test_addresses_that_a_client_makes_up_do_not_get_around_the_limit_of_failed_sign_ins(
+    box: Box, no_failures: None
+) -> None:
+    def attempt(number: int) -> int:
+        """Sign in wrongly as somebody else each time, from what seems to be another address each time."""
+        made_up = f"203.0.113.{number}"
+        headers = {
+            "X-Forwarded-For": made_up,
+            "X-Real-IP": made_up,
+            "X-Slipway-Client": f"{made_up}:1",
+            "Forwarded": f"for={made_up}",
+        }
+        if number % 2:
+            headers["X-Forwarded-For"] = f"{made_up}, 198.51.100.{number}"
+        form = {"email": f"somebody-{number}@example.org", "password": "a wrong password"}
+        return browser.post("/sign-in", data=form, headers=headers).status_code
+
+    with httpx.Client(base_url=box.url(), headers={"Origin": box.url()}, timeout=30) as browser:
+        answers = [attempt(number) for number in range(FAILURES_PER_ADDRESS + 3)]
+    assert answers == [422] * FAILURES_PER_ADDRESS + [429] * 3
+    assert query(box, "SELECT DISTINCT subject FROM sign_in_failures WHERE subject LIKE 'address:%'") == (
+        "address:127.0.0.1"
+    )
 
 
 def asking(box: Box, header: str) -> list[str]:
