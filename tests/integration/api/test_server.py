@@ -6,8 +6,10 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from tests.integration.api.conftest import Panel
 from tests.integration.api.test_streams import queued
 
@@ -38,15 +40,40 @@ asyncio.run(serve(application, Settings(Installation("test", Mode.LOCAL), Http(8
 START = 'exec 3<&"$1" 4<&"$2"; shift 2; LISTEN_PID=$$ exec "$@"'
 
 
-async def start(web: socket.socket, admin: socket.socket, notify: str) -> Process:
-    environment = {
-        "PATH": os.environ["PATH"], "PYTHONPATH": str(BACKEND), "NOTIFY_SOCKET": notify,
-        "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:admin", "WATCHDOG_USEC": "400000",
-    }  # fmt: skip
-    return await asyncio.create_subprocess_exec(
-        "bash", "-c", START, "bash", str(web.fileno()), str(admin.fileno()), sys.executable, "-c", DAEMON,
-        env=environment, pass_fds=(web.fileno(), admin.fileno()),
-    )  # fmt: skip
+READY = b"READY=1\nSTATUS=Serving"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+Start = Callable[[socket.socket, socket.socket, str], Awaitable[Process]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start a daemon; one that a failed test leaves is ended."""
+    started: list[Process] = []
+
+    async def one(web: socket.socket, admin: socket.socket, notify: str) -> Process:
+        environment = {
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(BACKEND), "NOTIFY_SOCKET": notify,
+            "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:admin", "WATCHDOG_USEC": "400000",
+        }  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", START, "bash", str(web.fileno()), str(admin.fileno()), sys.executable, "-c", DAEMON,
+            env=environment, pass_fds=(web.fileno(), admin.fileno()),
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield one
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def ask(path: Path, target: str = "/") -> bytes:
@@ -57,7 +84,7 @@ async def ask(path: Path, target: str = "/") -> bytes:
     return answer
 
 
-async def test_a_restart_loses_no_request_and_answers_those_on_their_way(tmp_path: Path) -> None:
+async def test_a_restart_loses_no_request_and_answers_those_on_their_way(tmp_path: Path, start: Start) -> None:
     web_path, admin_path, notify_path = (tmp_path / name for name in ("web", "admin", "notify"))
     web, admin = bind_socket(web_path, 0o660), bind_socket(admin_path, 0o600)
     told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -88,23 +115,26 @@ async def test_a_restart_loses_no_request_and_answers_those_on_their_way(tmp_pat
             writer.close()
 
     clients = [asyncio.create_task(keep_asking()) for _ in range(8)]
-    for _ in range(3):
-        await asyncio.sleep(1)
+    for served in range(3):
+        # Before, it has not said yet what it does at a SIGTERM.
+        await until(lambda served=served: states.count(READY) > served)
+        before = answered
+        await until(lambda before=before: answered > before + 50)
         slow = asyncio.create_task(ask(web_path, "/slow"))
         await asyncio.sleep(0.2)
         daemon.send_signal(signal.SIGTERM)
         successor = await start(web, admin, str(notify_path))
         assert (await slow).endswith(b"anyone"), "a request on its way is answered"
-        assert await asyncio.wait_for(daemon.wait(), 10) == 0
+        assert await asyncio.wait_for(daemon.wait(), 30) == 0
         daemon = successor
     assert (await ask(admin_path)).endswith(b"operator")
     stop.set()
     await asyncio.gather(*clients)
     assert answered > 100
     daemon.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(daemon.wait(), 10) == 0
+    assert await asyncio.wait_for(daemon.wait(), 30) == 0
     asyncio.get_running_loop().remove_reader(told)
-    assert states.count(b"READY=1\nSTATUS=Serving") == 4
+    assert states.count(READY) == 4
     assert b"WATCHDOG=1" in states
     assert sum(state.startswith(b"STOPPING=1") for state in states) == 4
     for one in (web, admin, told):

@@ -46,6 +46,13 @@ async def end(panel: Panel, deployment_id: int) -> None:
     await panel.slipway.logs.finish_deployment(deployment_id)
 
 
+async def subscribed(panel: Panel, count: int) -> None:
+    """Wait until so many streams are told of changes."""
+    async with asyncio.timeout(20):
+        while len({one for those in panel.slipway.hub._subscriptions.values() for one in those}) != count:
+            await asyncio.sleep(0.02)
+
+
 async def read_log(panel: Panel, path: str, last_id: str | None = None) -> tuple[list[int], list[str], Any]:
     """→ (numbers, texts, data of `end`)."""
     numbers, texts, ended = [], [], None
@@ -73,7 +80,7 @@ async def test_a_log_comes_live_whole_and_in_order_to_everyone_and_ends_with_the
         await asyncio.sleep(0.01)
     late = [asyncio.create_task(read_log(cast, path)), asyncio.create_task(read_log(cast, path, "17"))]
     cast.slipway.logs.write(number, "building", "last")
-    await asyncio.sleep(0.2)
+    await cast.slipway.logs.flushed()
     await end(cast, number)
     whole = list(range(1, 33))
     for numbers, texts, ended in await asyncio.gather(*early, late[0]):
@@ -132,9 +139,9 @@ async def test_changes_reach_those_who_may_see_the_app_and_nobody_else(cast: Pan
         return seen
 
     watching = [asyncio.create_task(topics("viewer", f"app:{app.id}")), asyncio.create_task(topics("outsider", "end"))]
-    await asyncio.sleep(0.5)
+    await subscribed(cast, 2)
     cast.slipway.hub.publish(f"app:{app.id}")
-    assert f"app:{app.id}" in await asyncio.wait_for(watching[0], 5)
+    assert f"app:{app.id}" in await asyncio.wait_for(watching[0], 20)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watching[1], 0.5)
 
@@ -220,15 +227,16 @@ async def test_a_stream_ends_when_its_viewer_may_no_longer_look(cast: Panel, mon
         account = (await viewer.get("/api/account")).json()["id"]
         async with viewer.stream("GET", f"/api/apps/blog/deployments/{number}/log/stream") as answer:
             reading = asyncio.create_task(_drain(answer))
-            await asyncio.sleep(0.5)
+            await subscribed(cast, 1)
+            await asyncio.sleep(0.5)  # it is looked at again and again
             assert not reading.done()
             await cast.set_role(account, 1, None)
-            await asyncio.wait_for(reading, 5)
+            await asyncio.wait_for(reading, 20)
     async with cast.client("member") as member, member.stream("GET", "/api/changes") as answer:
         reading = asyncio.create_task(_drain(answer))
         await asyncio.sleep(0.2)
         await cast.slipway.accounts.sign_out(cast.cookies["member"])
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 20)
 
 
 async def test_a_reader_that_leaves_leaves_nothing_behind(cast: Panel) -> None:
@@ -238,11 +246,7 @@ async def test_a_reader_that_leaves_leaves_nothing_behind(cast: Panel) -> None:
         async with cast.client("viewer") as viewer, viewer.stream("GET", path) as answer:
             async for _event in events_of(answer):
                 break
-    for _ in range(100):
-        await asyncio.sleep(0.05)
-        if not cast.slipway.hub._subscriptions:
-            break
-    assert not cast.slipway.hub._subscriptions
+    await subscribed(cast, 0)
 
 
 async def _drain(answer: httpx.Response) -> None:
