@@ -13,6 +13,8 @@ from tests.integration.conftest import Box
 
 SERVER = Path(__file__).with_name("app") / "server.py"
 WEB = "web: python3 server.py"
+PATIENCE = 60
+"""Seconds that anything may take: a busy machine is slow, and what is quick is not waited for longer."""
 ENDED = ("live", "failed", "cancelled", "superseded")
 GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main")
 
@@ -130,11 +132,11 @@ class Deployable:
         found = self.api("GET", f"{self._environment}/deployments?limit=1")["items"]
         return found[0]["id"] if found else 0
 
-    def wait(self, number: int, seconds: float = 60) -> dict[str, Any]:
+    def wait(self, number: int, seconds: float = PATIENCE) -> dict[str, Any]:
         """Until a deployment has ended."""
         return self.wait_for_state(number, ENDED, seconds)
 
-    def wait_for_state(self, number: int, states: tuple[str, ...], seconds: float = 60) -> dict[str, Any]:
+    def wait_for_state(self, number: int, states: tuple[str, ...], seconds: float = PATIENCE) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = self.get(number)
@@ -157,7 +159,7 @@ class Deployable:
         found: list[dict[str, Any]] = self.api("GET", f"{self._environment}/crashes")["items"]
         return found
 
-    def ask(self, path: str = "/", seconds: float = 10) -> httpx.Response:
+    def ask(self, path: str = "/", seconds: float = 30) -> httpx.Response:
         """A request as a visitor's, through nginx."""
         host = f"{self.name}.localhost:{self.box.port}"
         return httpx.get(f"http://127.0.0.1:{self.box.port}{path}", headers={"Host": host}, timeout=seconds)
@@ -188,7 +190,7 @@ class Deployable:
     def delete(self) -> None:
         """Delete the app and wait until nothing is left of it."""
         self.api.ask("DELETE", f"/apps/{self.name}")
-        until(lambda: self.api.ask("GET", f"/apps/{self.name}").status_code == 404, "the app is deleted", seconds=60)
+        until(lambda: self.api.ask("GET", f"/apps/{self.name}").status_code == 404, "the app is deleted")
 
     @property
     def _environment(self) -> str:
@@ -207,7 +209,7 @@ def query(box: Box, statement: str) -> str:
     return done.stdout.strip()
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import Box
-from tests.integration.deployments.helpers import query, until
+from tests.integration.deployments.helpers import PATIENCE, query, until
 
 _WANTED = """SELECT json_build_object(
     'environments', (SELECT coalesce(json_agg(json_build_array(id, place)), '[]') FROM environments),
@@ -28,7 +28,7 @@ _WORK = re.compile(r"slipway-[a-z0-9]+-(fetch|build|release)-\d+\.service")
 RANKS = 8
 
 
-def nothing_is_left_behind(box: Box, seconds: float = 15) -> None:
+def nothing_is_left_behind(box: Box, seconds: float = PATIENCE) -> None:
     """Fails with a list of what the tables do not account for. What is on its way out has a moment to go."""
     found: list[str] = []
 

@@ -38,7 +38,7 @@ def hanging_server() -> Iterator[str]:
 
 def is_cancelled(app: Deployable, number: int) -> None:
     assert app.cancel(number).is_success
-    ended = app.wait(number, seconds=20)
+    ended = app.wait(number)
     assert (ended["state"], ended["reason"]) == ("cancelled", "It was cancelled."), app.log(number)
 
 
@@ -92,7 +92,7 @@ def test_at_any_moment_it_is_either_cancelled_or_live_and_the_route_says_the_sam
         app.wait_for_state(number, ("releasing", "starting", "checking", "switching")[step % 4 :])
         app.cancel(number)
         app.cancel(number)
-        ended = app.wait(number, seconds=20)
+        ended = app.wait(number)
         assert ended["state"] in ("cancelled", "live"), ended["reason"]
         if ended["state"] == "live":
             serving = ended["release"]

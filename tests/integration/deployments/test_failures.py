@@ -26,6 +26,10 @@ def fails(app: Deployable) -> str:
     return reason
 
 
+QUICK: dict[str, object] = {"health_seconds": 6}
+"""A check that soon gives up, and yet gives a busy machine the time to start an app."""
+
+
 @pytest.fixture
 def app(make: Make) -> Deployable:
     """One that is live as v1."""
@@ -40,15 +44,11 @@ def test_a_failing_build_leaves_the_old_release_serving(app: Deployable) -> None
 
 
 def test_a_health_check_that_never_passes_ends_the_deployment_with_its_answer(app: Deployable) -> None:
-    app.change_settings(health_seconds=2)
-    app.repository.commit({"server.py": (app.repository.folder / "server.py").read_text() + "\n"})
-    failed = app.deploy()
-    assert failed["state"] == "live", "the path / answers"
-    app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": {"health_path": "/fail"}})
+    app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": QUICK | {"health_path": "/fail"}})
     ended = app.wait(app.newest())
     assert ended["state"] == "failed"
-    assert "did not become healthy within 2 s: a request for /fail was answered with status 500" in ended["reason"]
-    assert app.answering() == failed["release"]
+    assert "did not become healthy within 6 s: a request for /fail was answered with status 500" in ended["reason"]
+    assert app.answering() == app.live() == "v1"
 
 
 REFUSES = """import http.server, os
@@ -66,7 +66,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 def test_an_app_that_refuses_everybody_does_not_go_live_and_its_words_are_shown(
     app: Deployable, status: int, says: str
 ) -> None:
-    app.change_settings(health_seconds=4)
+    app.change_settings(**QUICK)
     app.repository.commit({"server.py": REFUSES.replace("STATUS", str(status))})
     ended = app.deploy()
     assert ended["state"] == "failed"
@@ -78,7 +78,7 @@ def test_an_app_that_refuses_everybody_does_not_go_live_and_its_words_are_shown(
 
 
 def test_an_app_on_the_wrong_port_is_told_which_port_it_listens_on(app: Deployable) -> None:
-    app.change_settings(health_seconds=2)
+    app.change_settings(**QUICK)
     app.repository.commit({"Procfile": "web: python3 server.py 127.0.0.1 5000\n"})
     ended = app.deploy()
     assert ended["state"] == "failed"
@@ -88,7 +88,7 @@ def test_an_app_on_the_wrong_port_is_told_which_port_it_listens_on(app: Deployab
 
 
 def test_an_app_on_another_address_is_told_so(app: Deployable) -> None:
-    app.change_settings(health_seconds=2)
+    app.change_settings(**QUICK)
     app.repository.commit({"Procfile": "web: python3 server.py 127.0.0.9\n"})
     ended = app.deploy()
     assert ended["state"] == "failed"

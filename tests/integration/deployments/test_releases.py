@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from pathlib import Path
 
 from tests.integration.conftest import Box
@@ -153,12 +152,14 @@ def test_a_worker_never_runs_twice_through_deployments_and_rollbacks(make: Make)
     app = make(f'{WEB}\nworker: cd "$HOME" && exec python3 "$OLDPWD/worker.py"')
     app.repository.commit({"worker.py": WORKER})
     app.go_live()
+    works(app, "v1")
     for number in (2, 3):
         app.repository.commit({"number": str(number)})
         app.go_live()
-    app.rollback(1)  # slot is given up or warm, either way
-    app.rollback(3)
-    until(lambda: len(spans(app)) >= 9, "the last worker began")
+        works(app, f"v{number}")
+    for number in (1, 3):  # its slot is given up or warm, either way
+        app.rollback(number)
+        works(app, f"v{number}")
     lines = spans(app)
     assert not [one for one in lines if "overlap" in one]
     ended = sorted((one["began"], one["ended"]) for one in lines if "ended" in one)
@@ -168,17 +169,21 @@ def test_a_worker_never_runs_twice_through_deployments_and_rollbacks(make: Make)
     assert [one["release"] for one in lines if "ended" not in one] == ["v1", "v2", "v3", "v1", "v3"]
 
 
+def works(app: Deployable, release: str) -> None:
+    """Wait until the worker of a release has begun: one that is ended before leaves no trace."""
+    until(lambda: (spans(app) or [{}])[-1].get("release") == release, f"the worker of {release} has begun")
+
+
 def spans(app: Deployable) -> list[dict[str, float | str]]:
     found = list(Path(app.data).rglob("spans"))
     return [json.loads(line) for file in found for line in file.read_text().splitlines()]
 
 
 def test_of_three_deployments_asked_for_at_once_one_runs_one_is_superseded_and_the_newest_gets_live(make: Make) -> None:
-    app = make()
-    app.repository.commit({"requirements.txt": ""})
-    first = app.request()
-    app.wait_for_state(first, ("fetching", "building"))
-    numbers = [first, app.request(), app.request()]
+    app = make(f"{WEB}\nrelease: sleep 3")
+    numbers = [app.request()]
+    app.wait_for_state(numbers[0], ("releasing",))
+    numbers += [app.request() for _ in range(2)]
     ended = [app.wait(number) for number in numbers]
     assert [one["state"] for one in ended] == ["live", "superseded", "live"]
     assert str(numbers[2]) in ended[1]["reason"]
@@ -193,9 +198,7 @@ def test_a_rollback_goes_before_a_deployment_on_its_way_and_ends_it(make: Make) 
     app.repository.commit({"Procfile": f"{WEB}\nrelease: sleep 1000\n"})
     under_way = app.request()
     app.wait_for_state(under_way, ("releasing",))
-    began = time.monotonic()
-    assert app.rollback()["state"] == "live"
-    assert time.monotonic() - began < 10
+    assert app.rollback()["state"] == "live", "it does not wait for what takes so long"
     assert app.get(under_way)["state"] == "cancelled"
     assert app.answering() == "v1"
 
@@ -215,7 +218,7 @@ def test_the_release_before_one_that_was_taken_back_is_the_one_to_go_back_to(mak
     app.go_live()
     app.repository.commit({"Procfile": f"{WEB}\nworker: exit 1\n"})
     bad = app.deploy()
-    until(lambda: app.answering() == "v1", "the crash loop is rolled back", seconds=30)
+    until(lambda: app.answering() == "v1", "the crash loop is rolled back")
     app.wait(app.newest())
     assert "Worker ended 3 times" in app.get(bad["id"])["reason"]
     app.repository.commit({"Procfile": f"{WEB}\n"})

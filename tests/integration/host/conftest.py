@@ -34,7 +34,7 @@ from slipway.host.protocol import (
 )
 from slipway.plan import BuildOverrides, Plan
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 numbers = itertools.count(int(time.time()) * 1000)
 """Ids are never used twice, on a box that was used before neither."""
 

@@ -79,13 +79,17 @@ async def test_a_watcher_hears_of_instances_work_and_exits(environment: Rigged) 
     listening = asyncio.create_task(listen())
     await environment.release({"worker": "sleep 0.3; exit 1"})
     await environment.start("worker")
-    await environment.record()
-    await asyncio.sleep(0.5)
+
+    async def all_is_heard() -> bool:
+        return (
+            any(change.instance and change.instance.environment == environment.number for change in heard)
+            and {change.work[0] for change in heard if change.work} == {WorkKind.FETCH, WorkKind.BUILD}
+            and any(change.exit for change in heard)
+        )
+
+    await until(all_is_heard)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
-    assert any(change.instance and change.instance.environment == environment.number for change in heard)
-    assert {change.work[0] for change in heard if change.work} == {WorkKind.FETCH, WorkKind.BUILD}
-    assert any(change.exit for change in heard)
 
 
 async def test_hostile_branches_variables_and_commands_are_refused_and_nothing_runs(

@@ -102,9 +102,7 @@ async def test_a_process_that_ignores_sigterm_is_killed_and_the_end_was_asked_fo
         return (environment.data / "ready").exists()
 
     await until(ready)
-    began = asyncio.get_running_loop().time()
     await environment.rig.host.call(StopInstances(environment.number, 1))
-    assert asyncio.get_running_loop().time() - began < 10
     record = await environment.record()
     assert record.asked
     assert environment.rig.processes_of(environment.run_uid) == []
