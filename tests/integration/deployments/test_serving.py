@@ -154,12 +154,13 @@ def test_scaling_under_load_loses_no_request(app: Deployable) -> None:
 
 
 def test_scaling_while_a_deployment_is_checked_is_answered_and_done_when_it_can_be(app: Deployable) -> None:
-    app.change_settings(health_seconds=12, health_path="/fail")
+    app.change_settings(health_seconds=120, health_path="/fail")
     app.repository.commit({"next": ""})
     number = app.request()
     app.wait_for_state(number, ("checking",))
     app.scale(web=2)
     assert app.get(number)["state"] == "checking"
+    app.cancel(number)
     app.wait(number)
     until(lambda: running(app) == {"web": 2}, "the scale is as it was asked for")
 
@@ -177,15 +178,19 @@ def test_a_slot_that_takes_long_to_stop_holds_up_no_other_environment(make: Make
     slow, quick = make(), make()
     slow.repository.commit({"Procfile": "web: trap '' TERM; python3 server.py & while :; do sleep 1; done\n"})
     for app in (slow, quick):
-        app.change_settings(standby_seconds=0, drain_seconds=1, stop_seconds=15)
+        app.change_settings(standby_seconds=0, drain_seconds=1, stop_seconds=300)
         app.go_live()
     slow.repository.commit({"Procfile": WEB + "\n"})
     slow.go_live()
     until(lambda: "stopping" in slots(slow), "the slow one's old slot is being stopped")
-    quick.repository.commit({"next": ""})
-    quick.go_live()
-    until(lambda: slots(quick) == ["live"], "the quick one's old slot is gone", seconds=10)
-    assert "stopping" in slots(slow)
+    try:
+        quick.repository.commit({"next": ""})
+        quick.go_live()
+        until(lambda: slots(quick) == ["live"], "the quick one's old slot is gone")
+        assert "stopping" in slots(slow)
+    finally:
+        units = f"slipway-*-e{slow.environment_id}-v1-*"
+        slow.box.enter("systemctl", "--user", "kill", "--signal=KILL", units)
 
 
 def test_a_crash_loop_within_the_first_minute_is_rolled_back_by_itself(app: Deployable) -> None:
