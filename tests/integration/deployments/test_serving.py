@@ -154,9 +154,9 @@ def test_scaling_under_load_loses_no_request(app: Deployable) -> None:
 
 
 def test_scaling_while_a_deployment_is_checked_is_answered_and_done_when_it_can_be(app: Deployable) -> None:
-    app.change_settings(health_seconds=120, health_path="/fail")
-    app.repository.commit({"next": ""})
-    number = app.request()
+    unhealthy = {"settings": {"health_seconds": 120, "health_path": "/fail"}}
+    app.api("PATCH", f"/apps/{app.name}/environments/production", unhealthy)
+    number = app.newest()
     app.wait_for_state(number, ("checking",))
     app.scale(web=2)
     assert app.get(number)["state"] == "checking"
