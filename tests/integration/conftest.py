@@ -1,5 +1,6 @@
 """A box: one whole installation of Slipway in local mode, with a real systemd, nginx and PostgreSQL."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -73,6 +74,14 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def quiet_port() -> int:
+    """A free one that is neither given to outgoing connections nor to apps of a box."""
+    for port in range(9000, 10000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("every port from 9000 to 9999 is taken")
 
 
 def fresh_box() -> Box:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import Box, free_port
+from tests.integration.conftest import Box, quiet_port
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query
 from tests.integration.local.test_box import own_id
@@ -79,7 +79,7 @@ def test_an_app_that_refuses_everybody_does_not_go_live_and_its_words_are_shown(
 
 def test_an_app_on_the_wrong_port_is_told_which_port_it_listens_on(app: Deployable) -> None:
     app.change_settings(**QUICK)
-    app.repository.commit({"Procfile": f"web: python3 server.py 127.0.0.1 {free_port()}\n"})
+    app.repository.commit({"Procfile": f"web: python3 server.py 127.0.0.1 {quiet_port()}\n"})
     ended = app.deploy()
     assert ended["state"] == "failed"
     assert "nothing listens on port" in ended["reason"]
