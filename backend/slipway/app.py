@@ -25,6 +25,7 @@ from slipway.deployments.removal import Removal
 from slipway.deployments.runner import Runner
 from slipway.deployments.service import Deployments
 from slipway.deployments.settler import Settler
+from slipway.deployments.settling import settle
 from slipway.deployments.tools import Tools
 from slipway.deployments.watching import Watching
 from slipway.errors import SlipwayError, Unavailable
@@ -95,7 +96,7 @@ class Slipway:
             events=self.events,
             builds=asyncio.Semaphore(settings.limits.builds_at_once),
         )
-        self.settler = Settler(self.tools)
+        self.settler = Settler(lambda environment_id: settle(self.tools, environment_id))
         self.runner = Runner(self.tools, self.settler)
         self.removal = Removal(self.tools, self.runner)
         self.errors = ErrorCounts(settings.paths.log / "access.log")

@@ -5,6 +5,7 @@ The deployments' table is the queue: there is no second row that could disagree 
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -152,7 +153,8 @@ class Runner:
             await self._undo(deployment.id, State.FAILED, CONTAINED)
         # Off the way to live: what a crash leaves of it here, the next start ends.
         await self._until_it_works(lambda: settling.stop_work(self._tools, deployment))
-        await self._until_it_works(lambda: self._settle(deployment.environment_id))
+        with suppress(SlipwayError):  # told, and tried again by itself
+            await self._settler.settle(deployment.environment_id)
 
     async def _carry_through(self, deployment_id: int) -> None:
         """What dies in the middle, because the host agent or the database is away, is begun again at its phase."""
@@ -251,14 +253,6 @@ class Runner:
                 await builds.mark_failed(connection, deployment.build_id)
         say(self._tools, attempt, reason if state is State.CANCELLED else f"Failed: {reason}")
         await self._end(attempt, state, reason)
-
-    async def _settle(self, environment_id: int) -> None:
-        try:
-            await settling.settle(self._tools, environment_id)
-        except Unavailable:
-            raise
-        except SlipwayError as error:
-            log.error("settle", environment=environment_id, error=error.message)
 
     async def _is_cancelled(self, deployment_id: int) -> bool:
         while True:

@@ -90,7 +90,7 @@ class Watching:
         except (Conflict, NotFound) as error:
             await self._tell(deployment, problem, error.message)
             return
-        await self._tell(deployment, problem, f"It was rolled back to v{previous} by itself.", undo.id)
+        await self._tell(deployment, problem, f"It is being rolled back to v{previous} by itself.", undo.id)
 
     async def _previous(self, slot: Slot) -> int | None:
         async with self._tools.db.connection() as connection:

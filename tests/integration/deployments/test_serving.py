@@ -201,7 +201,7 @@ def test_a_crash_loop_within_the_first_minute_is_rolled_back_by_itself(app: Depl
     app.wait(app.newest())
     assert app.get(bad)["reason"] == (
         "Worker ended 3 times within a minute of going live (ended by itself with exit code 3). "
-        "It was rolled back to v1 by itself."
+        "It is being rolled back to v1 by itself."
     )
     assert app.answering() == "v1"
 
