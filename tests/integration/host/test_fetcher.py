@@ -1,6 +1,7 @@
 """The fetcher itself, with real git, against repositories that nobody should have."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,67 @@ def test_what_a_killed_git_left_is_taken_away_by_the_next_fetch(tmp_path: Path, 
         (packs / name).write_bytes(b"half")
     assert fetch(tmp_path, str(repository)).ok
     assert [file.name for file in packs.iterdir() if "tmp" in file.name] == []
+
+
+def test_what_a_killed_git_locked_is_free_again_for_the_next_fetch(tmp_path: Path, repository: Path) -> None:
+    commit(repository)
+    git(repository, "branch", "gone")
+    assert fetch(tmp_path, str(repository)).ok
+    mirror = tmp_path / "mirror"
+    git(mirror, "pack-refs", "--all")
+    git(repository, "branch", "-D", "gone")
+    git(repository, "branch", "feature/new")
+    commit(repository, "Second")
+    (mirror / "refs/heads/feature").mkdir()
+    locks = ("refs/heads/main.lock", "refs/heads/feature/new.lock", "packed-refs.lock", "packed-refs.new")
+    for name in locks:
+        (mirror / name).touch()
+    result = fetch(tmp_path, str(repository))
+    assert result.ok, result
+    assert git(mirror, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/feature/new", "refs/heads/main"]
+    (mirror / "HEAD").unlink()  # as a Git leaves it that was killed while it made the mirror
+    for name in ("HEAD.lock", "config.lock"):
+        (mirror / name).touch()
+    result = fetch(tmp_path, str(repository))
+    assert result.ok, result
+    assert list(mirror.rglob("*.lock")) == [mirror / "slipway.lock"]
+
+
+def test_a_repository_with_a_branch_that_cannot_be_stored_does_not_fill_the_disk(
+    tmp_path: Path, repository: Path
+) -> None:
+    for number in range(5):
+        (repository / "large").write_bytes(os.urandom(MIB // 2))
+        commit(repository, f"Commit {number}")
+        head = git(repository, "rev-parse", "HEAD").strip()
+        (repository / ".git/packed-refs").write_text(f"{head} refs/heads/{'x' * 300}\n")
+        git(repository, "checkout", "-q", "--orphan", f"next{number}")
+        git(repository, "branch", "-q", "-D", "main" if number == 0 else f"next{number - 1}")
+        assert not fetch(tmp_path, str(repository), limit=MIB).ok
+        assert on_disk(tmp_path / "mirror") < MIB + MIB // 4
+
+
+def test_what_a_killed_fetch_left_is_counted_before_the_next_one_begins(tmp_path: Path, repository: Path) -> None:
+    commit(repository)
+    assert fetch(tmp_path, str(repository)).ok
+    mirror = tmp_path / "mirror"
+    (tmp_path / "large").write_bytes(os.urandom(2 * MIB))
+    large = git(mirror, "hash-object", "-w", str(tmp_path / "large"))
+    git(mirror, "pack-objects", "-q", "objects/pack/pack", given=large)
+    git(mirror, "prune-packed", "-q")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/a.git"
+        order = FetchOrder(1, str(mirror), source, ("http",), "main", None, MIB)
+        (tmp_path / "order.json").write_bytes(msgspec.json.encode(order))
+        fetching = subprocess.Popen([sys.executable, "-m", "slipway.host.fetcher", str(tmp_path / "order.json")])
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        try:
+            assert on_disk(mirror) < MIB // 4, "Git is asking, and what was too large is gone"
+        finally:
+            connection.close()
+            silent.close()
+            fetching.wait()
 
 
 def test_a_mirror_that_grew_too_large_by_what_was_force_pushed_away_is_made_anew(

@@ -34,7 +34,7 @@ def carry_out(order: FetchOrder) -> FetchResult:
         fcntl.flock(lock, fcntl.LOCK_EX)
         git = Git(mirror, Path(home), order.protocols)
         try:
-            _drop_halves(mirror)
+            _tidy(mirror, order.max_bytes)
             result = _fetch(git, order)
         except TooLarge:
             result = _refused(_too_large(order))
@@ -45,7 +45,8 @@ def carry_out(order: FetchOrder) -> FetchResult:
                 result = _refused(DISK_FULL)
             else:
                 result = FetchResult(ok=False, reason=reason(error.words))
-        _drop_halves(mirror)
+            # A fetch that failed may have stored its pack before.
+            _tidy(mirror, order.max_bytes)
         _leave(mirror, order.id, result)
     return result
 
@@ -108,7 +109,8 @@ def _empty(mirror: Path) -> None:
     for name in ("HEAD", "packed-refs"):
         (mirror / name).unlink(missing_ok=True)
     for name in ("refs", "objects"):
-        shutil.rmtree(mirror / name)
+        if (mirror / name).exists():
+            shutil.rmtree(mirror / name)
 
 
 def _met_limit(mirror: Path, limit: int) -> bool:
@@ -116,15 +118,25 @@ def _met_limit(mirror: Path, limit: int) -> bool:
     return any(half.stat().st_size >= limit for half in _halves(mirror))
 
 
-def _drop_halves(mirror: Path) -> None:
-    """Take away what a Git that was ended in the middle wrote: it would lie there for ever."""
-    for half in _halves(mirror):
-        half.unlink()
+def _tidy(mirror: Path, limit: int) -> None:
+    """Take away what a Git that was ended in the middle left: halves would lie there for ever, and locks be in the way
+    for ever. A mirror that is too large is emptied: only a fetch that succeeds looks at that itself.
+    """
+    for left in (*_halves(mirror), *_locks(mirror)):
+        left.unlink()
+    if _size(mirror) > limit:
+        _empty(mirror)
 
 
 def _halves(mirror: Path) -> list[Path]:
     """Unfinished packs, of a fetch or a repack."""
     return [half for name in ("tmp_*", ".tmp-*") for half in mirror.glob(f"objects/pack/{name}")]
+
+
+def _locks(mirror: Path) -> list[Path]:
+    """Git's. Whoever holds the mirror's own lock knows that no Git is at work in it."""
+    above = [lock for name in ("*.lock", "packed-refs.new") for lock in mirror.glob(name) if lock.name != LOCK]
+    return [*above, *mirror.glob("refs/**/*.lock")]
 
 
 def _find_commit(git: Git, order: FetchOrder, branches: list[str]) -> str | FetchResult:
