@@ -247,6 +247,23 @@ def test_a_commit_that_names_one_folder_a_billion_times_writes_no_file(workshop:
     assert list((built.folder / "app").iterdir()) == []
 
 
+def test_folders_count_as_what_a_commit_takes_of_the_disk(workshop: Workshop) -> None:
+    mirror, _ = commit(workshop, PROCFILE)
+
+    def git(*arguments: str, given: str = "") -> str:
+        result = subprocess.run([*GIT, *arguments], cwd=mirror, check=True, input=given, capture_output=True, text=True)
+        return result.stdout.strip()
+
+    entry = f"100644 blob {git('hash-object', '-w', '--stdin')}"
+    for _ in range(300):
+        tree = git("mktree", given=f"{entry}\ta\n")
+        entry = f"040000 tree {tree}"
+    order = workshop.order(mirror, git("commit-tree", "-m", "deep", tree), checkout_limit_bytes=2**20)
+    built = workshop.finish(order, workshop.start(order))
+    assert "would take more than 1 MiB of the disk" in built.reason
+    assert list((built.folder / "app").iterdir()) == []
+
+
 def test_no_hook_and_no_filter_of_the_repository_runs(workshop: Workshop) -> None:
     canary = workshop.folder / "canary"
     source = workshop.folder / "source"

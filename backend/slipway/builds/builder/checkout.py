@@ -15,7 +15,7 @@ from slipway.builds.detect.tree import CannotBuild
 
 _CHUNK = 64 * 1024
 _BLOCK = 4096
-"""Even an empty file takes some of the disk; so counted, no number of them goes unlimited."""
+"""Even an empty file or a folder takes some of the disk; so counted, no number of them goes unlimited."""
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.attributesFile": "/dev/null",
@@ -68,7 +68,7 @@ def _fits(commit: str, folder: Path, environment: Mapping[str, str], limit: int)
     or the same folder, a million times. Raises CannotBuild where it cannot be known."""
     taken = 0
     with subprocess.Popen(
-        ["git", "ls-tree", "-r", "-l", "-z", "--full-tree", commit],
+        ["git", "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit],
         cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as listing:  # fmt: skip
         assert listing.stdout is not None
@@ -85,7 +85,7 @@ def _fits(commit: str, folder: Path, environment: Mapping[str, str], limit: int)
 
 
 def _on_disk(entry: bytes) -> int:
-    """Bytes, in whole blocks, of one line `<mode> <type> <object> <size>\t<path>`; a submodule has no size."""
+    """Bytes, in whole blocks, of one line `<mode> <type> <object> <size>\t<path>`; folders and submodules have none."""
     size = entry.partition(b"\t")[0].split()[3]
     return -(-int(size) // _BLOCK) * _BLOCK if size.isdigit() and size != b"0" else _BLOCK
 
