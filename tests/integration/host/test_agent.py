@@ -166,6 +166,71 @@ async def test_what_cannot_be_emptied_is_tried_again_and_its_users_stay_until_it
     await until(gone, 60)
 
 
+async def test_a_full_disk_does_not_end_the_agent_that_is_to_empty_the_trash(rig: Rig) -> None:
+    made = await rig.environment()
+    held = made.data / "held"
+    held.mkdir()
+    (held / "file").write_text("of root's own, so that it stays until the disk is full")
+    await rig.host.call(RemoveEnvironment(made.number, made.place))
+    (left,) = (rig.state / "srv/slipway/trash").glob(f"*-run-{made.number}")
+    agent = agent_pid(rig)
+    limit_written(rig, agent, "0")
+    try:
+        await until(lambda: said_of(rig, agent, left.name, "File too large"), 120)
+        assert agent_pid(rig) == agent
+    finally:
+        limit_written(rig, agent, "unlimited")
+    for path in (left / "held", left / "held/file"):
+        os.chown(path, made.run_uid, made.run_uid)
+
+    async def gone() -> bool:
+        return not left.exists()
+
+    await until(gone, 240)
+    assert agent_pid(rig) == agent
+
+
+async def test_a_fault_in_finishing_what_was_deleted_is_tried_again_by_the_same_agent(rig: Rig) -> None:
+    leaving = rig.state / "var/lib/slipway/agent/leaving"
+    made = await rig.environment()
+    await rig.host.call(RemoveEnvironment(made.number, made.place))  # makes the folder
+    aside = leaving.rename(leaving.with_name("aside"))
+    try:
+        leaving.write_text("no folder")
+        await asyncio.to_thread(rig.kill_agent)
+        await rig.host.call(Status())
+        agent = agent_pid(rig)
+        await until(lambda: said_of(rig, agent, "still there", "File exists"))
+    finally:
+        leaving.unlink()
+        aside.rename(leaving)
+    mark = leaving / str(next(numbers))
+    mark.touch()
+
+    async def finished() -> bool:
+        return not mark.exists()
+
+    await until(finished)
+    assert agent_pid(rig) == agent
+
+
+def agent_pid(rig: Rig) -> str:
+    shown: str = rig.box.enter("systemctl", "--user", "show", "-P", "MainPID", f"{rig.prefix}-host.service").stdout
+    return shown.strip()
+
+
+def limit_written(rig: Rig, pid: str, size: str) -> None:
+    """Every file of a process may have so many bytes: with none, it meets what it would on a full disk."""
+    done = rig.box.enter("prlimit", f"--pid={pid}", f"--fsize={size}:")
+    assert done.returncode == 0, done
+
+
+async def said_of(rig: Rig, pid: str, *words: str) -> bool:
+    """Whether one line that a process logged holds all these words."""
+    log = rig.box.enter("journalctl", "--no-pager", "--quiet", "--output=cat", f"_PID={pid}").stdout
+    return any(all(word in line for word in words) for line in log.splitlines())
+
+
 async def test_an_environment_is_removed_in_the_middle_of_its_build(rig: Rig) -> None:
     made = await rig.environment()
     commit = rig.commit({"Procfile": "web: true\n"})

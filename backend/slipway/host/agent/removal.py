@@ -4,8 +4,9 @@ import asyncio
 from pathlib import Path
 
 import structlog
+from pystemd.dbusexc import DBusBaseError
 
-from slipway.errors import HostRefused
+from slipway.errors import HostRefused, SlipwayError
 from slipway.host.agent import environments, exits, files, instances, routes, sites, slots, trash, work
 from slipway.host.agent.box import Box
 from slipway.host.protocol import DeleteBuild, Done, RemoveEnvironment, RemoveMirror
@@ -23,9 +24,14 @@ async def finish(box: Box) -> None:
         delay = FIRST_RETRY_SECONDS
         while True:
             box.left_over.clear()
-            await trash.empty_all(box)
-            for mark in sorted(_leaving(box, 0).parent.glob("[0-9]*")):
-                _remove_users(box, int(mark.name))
+            try:
+                await trash.empty_all(box)
+                for mark in sorted(_leaving(box, 0).parent.glob("[0-9]*")):
+                    _remove_users(box, int(mark.name))
+            except (SlipwayError, OSError, DBusBaseError) as error:
+                # A full disk, say. Whoever ends the agent for it keeps it from being emptied.
+                log.warning("what was to be deleted is still there", error=str(error))
+                box.left_over.set()
             if not box.left_over.is_set():
                 break
             await asyncio.sleep(delay)
@@ -82,11 +88,10 @@ def _remove_users(box: Box, environment: int) -> None:
         return
     try:
         environments.remove_users(box, environment)
-    except HostRefused as error:
-        log.warning("users of a removed environment are still there", environment=environment, error=error.message)
+        files.remove(mark)
+    except (HostRefused, OSError) as error:
+        log.warning("users of a removed environment are still there", environment=environment, error=str(error))
         box.left_over.set()
-        return
-    files.remove(mark)
 
 
 def _leaving(box: Box, environment: int) -> Path:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import structlog
+from pystemd.dbusexc import DBusBaseError
 
 from slipway.errors import HostRefused
 from slipway.host.agent import files
@@ -77,11 +78,11 @@ async def _empty(box: Box, folder: Path) -> None:
         if not folder.exists():
             return
         unit = box.names.removal(folder.name)
-        box.put_unit(unit, box.units.removal(folder, _account(box, match["owner"], int(match["environment"]))))
         try:
+            box.put_unit(unit, box.units.removal(folder, _account(box, match["owner"], int(match["environment"]))))
             await box.systemd.start(unit)
             folder.rmdir()
-        except (HostRefused, OSError) as error:
+        except (HostRefused, OSError, DBusBaseError) as error:
             log.warning("the trash cannot be emptied yet", folder=folder.name, error=str(error))
             box.left_over.set()
         finally:
