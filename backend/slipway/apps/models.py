@@ -7,10 +7,14 @@ from typing import Annotated
 import msgspec
 
 from slipway.errors import Invalid
+from slipway.plan import MAX_ENVIRONMENT_BYTES
 
 PRODUCTION = "production"
 MAX_VARIABLES = 500
 MAX_VALUE_BYTES = 32 * 1024
+MAX_VARIABLES_BYTES = MAX_ENVIRONMENT_BYTES - 4096
+"""Of all of an environment's, names and values. The rest is for those that Slipway adds to a release's: numbers, names
+and an address."""
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _RESERVED = ("SLIPWAY_", "LD_")
 _RESERVED_KEYS = frozenset({"PORT", "BASH_ENV", "ENV", "IFS"})

@@ -6,6 +6,7 @@ from slipway import ids
 from slipway.apps import store
 from slipway.apps.models import (
     MAX_VARIABLES,
+    MAX_VARIABLES_BYTES,
     PRODUCTION,
     App,
     Environment,
@@ -20,7 +21,7 @@ from slipway.events.hub import Hub
 from slipway.events.models import Actor
 from slipway.events.service import Events
 from slipway.events.signals import Signals
-from slipway.plan import MAX_ENVIRONMENT_BYTES, check_command, check_relative_path, size_of_variables
+from slipway.plan import check_command, check_relative_path, size_of_variables
 from slipway.repository import check_base_directory, check_branch, check_repository
 from slipway.settings import Settings
 from slipway.vault import Vault
@@ -259,11 +260,11 @@ class Apps:
             if len(await store.list_variables(connection, environment.id)) > MAX_VARIABLES:
                 raise Invalid(f"An environment can have {MAX_VARIABLES} variables; this would be more.")
             size = size_of_variables(await self.all_values(connection, environment.id)) if values else 0
-            if size > MAX_ENVIRONMENT_BYTES:
+            if size > MAX_VARIABLES_BYTES:
                 raise Invalid(
-                    f"All variables together would have {size:,} bytes; Linux starts no process with more than "
-                    f"{MAX_ENVIRONMENT_BYTES:,}. Put what is large into a file or a database, and its place into a "
-                    "variable."
+                    f"All variables together would have {size:,} bytes; a process can be started with "
+                    f"{MAX_VARIABLES_BYTES:,} at most. Put what is large into a file or a database, and its place "
+                    "into a variable."
                 )
             if values or removed:
                 await self._events.record(

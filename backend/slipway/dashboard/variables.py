@@ -14,14 +14,15 @@ from slipway.dashboard.environments import ENVIRONMENT
 from slipway.dashboard.frame import Frame, Frames
 from slipway.errors import Forbidden, Invalid, SlipwayError
 from slipway.events.models import Actor
+from slipway.plan import MAX_ENVIRONMENT_BYTES
 from slipway.releases.service import Releases
 from slipway.web.callers import Caller
 from slipway.web.policies import Policy
 from slipway.web.presentation import fingerprint
 from slipway.web.views import AnyRequest, Form, Notice, draw, go, read_form
 
-BODY = 24_000_000
-"""Bytes: as many variables of the greatest size as an environment may have, as a form sends them."""
+BODY = 7 * MAX_ENVIRONMENT_BYTES
+"""Bytes: all variables that an environment may have, though a form writes a line break as six."""
 NO_KEY = "A value stands here without a key."
 EMPTY_LINES = 2
 """For new ones; a script adds more."""

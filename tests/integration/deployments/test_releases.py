@@ -9,6 +9,9 @@ from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query, until
 from tests.integration.deployments.leftovers import nothing_is_left_behind
 
+from slipway.apps.models import MAX_VALUE_BYTES, MAX_VARIABLES_BYTES
+from slipway.plan import size_of_variables
+
 PAGE = "<!doctype html><title>page</title><h1>{}</h1>"
 WORKER = """
 import fcntl, json, os, signal, sys, time
@@ -134,6 +137,21 @@ def test_changed_variables_make_a_release_of_the_same_build_without_building(mak
     assert "building" not in app.phases(changed["id"])
     assert build_folders(app.box) == before
     assert app.ask().json()["word"] == "first"
+
+
+def test_as_many_variables_as_are_accepted_go_live(make: Make) -> None:
+    app = make()
+    variables = {
+        f"LARGE{number}": "x" * (MAX_VALUE_BYTES - 32) for number in range(MAX_VARIABLES_BYTES // MAX_VALUE_BYTES)
+    }
+    variables["REST"] = "x" * (MAX_VARIABLES_BYTES - size_of_variables(variables) - len("REST"))
+    path = f"/apps/{app.name}/environments/production/variables"
+    refused = app.api.ask("PATCH", path, {"set": variables | {"A": ""}})
+    assert refused.status_code == 422
+    assert f"{MAX_VARIABLES_BYTES + 1:,} bytes" in refused.json()["detail"]
+    app.api("PATCH", path, {"set": variables})
+    app.go_live()
+    assert app.answering() == "v1"
 
 
 def test_a_release_keeps_the_variables_it_was_made_with(make: Make) -> None:

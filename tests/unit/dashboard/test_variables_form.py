@@ -1,8 +1,11 @@
 """What the editor of variables asks for."""
 
+from urllib.parse import urlencode
+
 import pytest
 
-from slipway.dashboard.variables import Changes, read_changes, read_new_lines
+from slipway.apps.models import MAX_VARIABLES, MAX_VARIABLES_BYTES
+from slipway.dashboard.variables import BODY, Changes, read_changes, read_new_lines
 from slipway.errors import Invalid
 from slipway.web.presentation import fingerprint
 from slipway.web.views import Form
@@ -61,3 +64,13 @@ def test_each_wrong_key_is_told_at_its_own_line_with_the_rule_it_breaks() -> Non
     assert "must begin with a letter or _" in wrong[1]
     assert "without a key" in wrong[2]
     assert "may hold letters, digits and _ only" in wrong[3]
+
+
+def test_all_the_variables_that_there_can_be_fit_into_one_form_and_not_much_more_does() -> None:
+    value = "\r\n" * (MAX_VARIABLES_BYTES // MAX_VARIABLES - 128)  # a browser sends each line break so
+    form = {}
+    for number in range(MAX_VARIABLES):
+        key = f"{number:X>128}"
+        form |= {f"was:{key}": fingerprint(value), f"value:{key}": value}
+    size = len(urlencode(form))
+    assert size <= BODY < 2 * size
