@@ -11,6 +11,7 @@ from slipway.deployments.runner import Runner
 from slipway.deployments.tools import Tools
 from slipway.errors import SlipwayError
 from slipway.host.protocol import RemoveEnvironment, RemoveMirror
+from slipway.logs.service import delete_logs
 
 log = structlog.get_logger()
 TRY_AGAIN_SECONDS = 5.0
@@ -60,6 +61,9 @@ class Removal:
             await self._runner.ended(deployment.id)
         async with self._tools.locks[environment.id]:
             await self._tools.host.call(RemoveEnvironment(environment=environment.id, place=environment.place))
+            async with self._tools.db.connection() as connection:
+                deployments = await store.list_ids_of(connection, environment.id)
+            await delete_logs(self._tools.db, deployments)
             async with self._tools.db.transaction() as connection:
                 await apps_store.delete_environment(connection, environment.id)
         self._tools.hub.publish(f"environment:{environment.id}", "apps")

@@ -225,21 +225,29 @@ async def find_undone_by(connection: Connection, rollback: int) -> Deployment | 
     return _deployment(row) if row else None
 
 
-async def delete_old(connection: Connection, kept: int, limit: int) -> int:
-    """Delete ended deployments beyond the newest `kept` of each environment, at most `limit`; → how many.
+async def list_old(connection: Connection, kept: int) -> list[int]:
+    """Ended deployments beyond the newest `kept` of each environment, oldest first.
 
-    With their phases and logs. Never one that a kept release stands on, nor the rollback that undid another.
+    Never one that a kept release stands on, nor the rollback that undid another: it may go once the other is gone.
     """
     rows = await connection.fetch(
-        """DELETE FROM deployments WHERE id IN (
-               SELECT d.id FROM (SELECT id, release_id, row_number() OVER (PARTITION BY environment_id ORDER BY id DESC)
-                                 FROM deployments
-                                 WHERE state IN ('live', 'failed', 'cancelled', 'superseded')) AS d (id, release_id, n)
-               WHERE d.n > $1
-                 AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.id = d.release_id AND r.pruned_at IS NULL)
-                 AND NOT EXISTS (SELECT 1 FROM deployments other WHERE other.undone_by = d.id)
-               ORDER BY d.id LIMIT $2)
-           RETURNING id""",
-        kept, limit,
-    )  # fmt: skip
-    return len(rows)
+        """SELECT d.id FROM (SELECT id, release_id, row_number() OVER (PARTITION BY environment_id ORDER BY id DESC)
+                             FROM deployments
+                             WHERE state IN ('live', 'failed', 'cancelled', 'superseded')) AS d (id, release_id, n)
+           WHERE d.n > $1
+             AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.id = d.release_id AND r.pruned_at IS NULL)
+             AND NOT EXISTS (SELECT 1 FROM deployments other WHERE other.undone_by = d.id)
+           ORDER BY d.id""",
+        kept,
+    )
+    return [row["id"] for row in rows]
+
+
+async def list_ids_of(connection: Connection, environment_id: int) -> list[int]:
+    rows = await connection.fetch("SELECT id FROM deployments WHERE environment_id = $1 ORDER BY id", environment_id)
+    return [row["id"] for row in rows]
+
+
+async def delete(connection: Connection, deployment_ids: Sequence[int]) -> None:
+    """With their phases, and with what is left of their logs: those may be long, and go before."""
+    await connection.execute("DELETE FROM deployments WHERE id = ANY($1::bigint[])", list(deployment_ids))

@@ -24,6 +24,8 @@ BACKLOG = 500
 """Lines of a runtime log that are read at once for who was away."""
 MOST_WAITING_BYTES = 1_000_000
 """Of lines that wait in memory for one reader of a runtime log."""
+LINES_AT_ONCE = 20_000
+"""Lines of a deployment that one statement deletes: a log may have millions, and a statement has half a minute."""
 LINE_BYTES = 400
 """What a line takes beside its text."""
 MOST_WORK_CHARACTERS = 10_000_000
@@ -375,6 +377,15 @@ class Logs:
         self._ended -= ended
         self._hub.publish(*(f"deployment-log:{one}" for one in {d for d, _ in lines} | ended))
         return cursor
+
+
+async def delete_logs(db: Database, deployment_ids: Iterable[int]) -> None:
+    """Delete the lines of deployments, in parts. The deployments themselves go quickly afterwards."""
+    for deployment_id in deployment_ids:
+        async with db.connection() as connection:
+            last = await store.last_number(connection, deployment_id)
+            for after in range(0, last, LINES_AT_ONCE):
+                await store.delete_lines(connection, deployment_id, after, after + LINES_AT_ONCE)
 
 
 def _matches(environment: Environment) -> list[str]:

@@ -60,20 +60,24 @@ async def put_cursor(connection: Connection, cursor: str) -> None:
     )
 
 
-async def delete_old(connection: Connection, kept: int, limit: int) -> int:
-    """Delete the logs of at most `limit` deployments; → of how many.
+async def list_old(connection: Connection, kept: int) -> list[int]:
+    """The deployments whose logs may go, oldest first.
 
     Each environment's newest `kept` deployments, and what is still under way, have theirs.
     """
     rows = await connection.fetch(
-        """WITH old AS (
-               SELECT id FROM (SELECT id, state, row_number() OVER (PARTITION BY environment_id ORDER BY id DESC) AS n
-                               FROM deployments) AS numbered
-               WHERE n > $1 AND state IN ('live', 'failed', 'cancelled', 'superseded')
-                 AND EXISTS (SELECT 1 FROM deployment_log WHERE deployment_id = id)
-               ORDER BY id LIMIT $2
-           ), deleted AS (DELETE FROM deployment_log WHERE deployment_id IN (SELECT id FROM old))
-           SELECT id FROM old""",
-        kept, limit,
+        """SELECT id FROM (SELECT id, state, row_number() OVER (PARTITION BY environment_id ORDER BY id DESC) AS n
+                           FROM deployments) AS numbered
+           WHERE n > $1 AND state IN ('live', 'failed', 'cancelled', 'superseded')
+             AND EXISTS (SELECT 1 FROM deployment_log WHERE deployment_id = id)
+           ORDER BY id""",
+        kept,
+    )
+    return [row["id"] for row in rows]
+
+
+async def delete_lines(connection: Connection, deployment_id: int, after: int, to: int) -> None:
+    await connection.execute(
+        "DELETE FROM deployment_log WHERE deployment_id = $1 AND number > $2 AND number <= $3",
+        deployment_id, after, to,
     )  # fmt: skip
-    return len(rows)

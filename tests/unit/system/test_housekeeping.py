@@ -3,6 +3,7 @@
 import pytest
 
 from slipway.db import Connection, Database
+from slipway.logs import service as logs
 from slipway.settings import History
 from slipway.system import housekeeping
 from slipway.system.housekeeping import tidy
@@ -31,6 +32,74 @@ async def a_deployment(connection: Connection, environment: int, state: str) -> 
         deployment,
     )
     return deployment
+
+
+async def write_lines(connection: Connection, deployment: int, count: int) -> None:
+    """So many more lines in a deployment's log."""
+    await connection.execute(
+        """INSERT INTO deployment_log (deployment_id, number, at, phase, text)
+           SELECT $1, n, now(), 'building', 'x' FROM generate_series(2, $2::int + 1) AS n""",
+        deployment, count,
+    )  # fmt: skip
+
+
+async def refuse(connection: Connection, table: str, more_than: int, code: str = "raise_exception") -> None:
+    """Let no statement delete more rows of a table, by whatever way it comes to them."""
+    await connection.execute(
+        f"""CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF (SELECT count(*) FROM gone) > {more_than} THEN
+                    RAISE EXCEPTION 'one statement deletes too much' USING ERRCODE = '{code}';
+                END IF;
+                RETURN NULL;
+            END $$;
+            CREATE TRIGGER refuse AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone
+                FOR EACH STATEMENT EXECUTE FUNCTION refuse_{table}()"""
+    )
+
+
+async def test_a_long_log_is_deleted_in_parts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LINES_AT_ONCE", 3)
+    async with database.connection() as connection:
+        environment = await an_environment(connection, "one", 1)
+        gone, without_log, newest = [await a_deployment(connection, environment, "failed") for _ in range(3)]
+        for deployment in (gone, without_log):
+            await write_lines(connection, deployment, 10)
+        await refuse(connection, "deployment_log", more_than=3)
+    await tidy(database, History(deployments=2), kept_logs=1)
+    async with database.connection() as connection:
+        assert await ids(connection, "deployments") == {without_log, newest}
+        assert await ids(connection, "deployment_log", "deployment_id") == {newest}
+
+
+async def test_deployments_go_with_their_long_logs_in_parts_and_what_they_undid_with_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LINES_AT_ONCE", 3)
+    async with database.connection() as connection:
+        environment = await an_environment(connection, "one", 1)
+        bad, undoing, newest = [await a_deployment(connection, environment, "live") for _ in range(3)]
+        await connection.execute("UPDATE deployments SET undone_by = $2 WHERE id = $1", bad, undoing)
+        for deployment in (bad, undoing):
+            await write_lines(connection, deployment, 10)
+        await refuse(connection, "deployment_log", more_than=3)
+    await tidy(database, History(deployments=1), kept_logs=100)
+    async with database.connection() as connection:
+        assert await ids(connection, "deployments") == {newest}
+
+
+async def test_one_kind_that_cannot_be_deleted_leaves_the_others_their_turn(database: Database) -> None:
+    async with database.connection() as connection:
+        environment = await an_environment(connection, "one", 1)
+        old, newest = [await a_deployment(connection, environment, "failed") for _ in range(2)]
+        await connection.execute(
+            "INSERT INTO events (kind, actor, at) VALUES ('app.created', 'x', now() - interval '40 days')"
+        )
+        await refuse(connection, "deployment_log", more_than=0, code="admin_shutdown")
+    await tidy(database, History(deployments=1, events_days=30), kept_logs=1)
+    async with database.connection() as connection:
+        assert await ids(connection, "deployments") == {old, newest}, "its log is still there"
+        assert await ids(connection, "events") == set()
 
 
 async def test_old_logs_go_but_never_those_of_what_is_under_way(database: Database) -> None:
@@ -89,7 +158,6 @@ async def ids(connection: Connection, table: str, column: str = "id") -> set[int
 async def test_old_deployments_go_with_what_only_they_tell_of(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "LOGS_AT_ONCE", 1)
     monkeypatch.setattr(housekeeping, "ROWS_AT_ONCE", 1)
     async with database.connection() as connection:
         one, other = await an_environment(connection, "one", 1), await an_environment(connection, "other", 2)
