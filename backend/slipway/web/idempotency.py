@@ -62,6 +62,8 @@ class Idempotency:
             )
         account_id = get_caller(request).account_id or 0
         digest = _request_hash(request, await request.body())
+        # Asked before and after: the first request may end between the look at its row and the answer to this one.
+        under_way = self._is_held(account_id, key)
         held = _Held(account_id, key)
         self._held.add(held)
         try:
@@ -77,7 +79,8 @@ class Idempotency:
         if kept.request_hash != digest:
             raise Invalid("This Idempotency-Key was used for another request. Use a new one.", field="Idempotency-Key")
         if kept.status is None:
-            raise Conflict(UNDER_WAY if self._is_held(account_id, key) else UNKNOWN_END)
+            under_way = under_way or self._is_held(account_id, key)
+            raise Conflict(UNDER_WAY if under_way else UNKNOWN_END)
         return Response(
             kept.body or b"",
             status_code=kept.status,

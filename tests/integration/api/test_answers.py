@@ -1,10 +1,12 @@
 """How answers look: problems, pages of lists, keys for requests that are sent twice."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.integration.api.conftest import Panel
 
+from slipway.db import Connection, Database
 from slipway.host.agent.releases import check_variables
 from slipway.web import store
 
@@ -176,6 +178,56 @@ async def test_a_request_that_fails_within_keeps_its_key_and_one_under_way_is_to
         go_on.set()
         assert (await first).status_code == 500
         assert "may have been done" in (await member.post(path, json={}, headers=key)).json()["detail"]
+
+
+async def test_a_first_request_that_ends_while_its_key_is_looked_up_is_not_told_as_one_without_an_end(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy, claim = cast.slipway.deployments.deploy, store.claim_key
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    path, key = "/api/apps/blog/environments/production/deployments", {"idempotency-key": "push-1"}
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await deploy(*arguments, **options)
+
+    monkeypatch.setattr(cast.slipway.deployments, "deploy", slow)
+    async with cast.client("member") as member:
+        first = asyncio.create_task(member.post(path, json={}, headers=key))
+        await begun.wait()
+
+        async def late(*arguments: Any) -> Any:
+            seen = await claim(*arguments)
+            go_on.set()
+            assert (await first).status_code == 201
+            return seen
+
+        monkeypatch.setattr(store, "claim_key", late)
+        again = await member.post(path, json={}, headers=key)
+        assert again.status_code == 409
+        assert "still under way" in again.json()["detail"]
+        assert (await member.post(path, json={}, headers=key)).json() == first.result().json()
+
+
+async def test_a_key_that_is_given_back_while_it_is_looked_up_is_taken(database: Database) -> None:
+    class RefusedMeanwhile:
+        """A connection on which the first request is refused just before its row is looked up."""
+
+        def __init__(self, connection: Connection) -> None:
+            self.execute, self.fetchval, self._connection = connection.execute, connection.fetchval, connection
+
+        async def fetchrow(self, *arguments: Any) -> Any:
+            await store.release_key(self._connection, 0, "push-1")
+            return await self._connection.fetchrow(*arguments)
+
+    async with database.connection() as connection:
+        assert await store.claim_key(connection, 0, "push-1", b"one") is None
+        again: Any = RefusedMeanwhile(connection)
+        assert await store.claim_key(again, 0, "push-1", b"two") is None
+        kept = await store.claim_key(connection, 0, "push-1", b"three")
+    assert kept is not None
+    assert (kept.request_hash, kept.status) == (b"two", None)
 
 
 async def test_settings_change_one_by_one_and_wrong_ones_change_nothing(cast: Panel) -> None:
