@@ -24,6 +24,7 @@ from slipway.routing.service import Routing
 from slipway.settings import SLOTS, Settings
 from slipway.web.callers import Caller
 from slipway.web.policies import Policy
+from slipway.web.presentation import fingerprint
 from slipway.web.views import AnyRequest, Form, Notice, draw, errors_by_field, go, read_form
 
 ENVIRONMENT = "/apps/{app_name:str}/{environment_name:str}"
@@ -192,11 +193,11 @@ async def change_settings(
     deployments: Deployments,
     releases: Releases,
 ) -> Any:
-    """Replace where it comes from and the settings; everything that is wrong is told at once."""
+    """Replace the settings, and where it comes from as far as that was edited; all that is wrong is told at once."""
     form = await read_form(request)
     values = _settings_values(form)
-    source = {name: form.text(field).strip() for name, field in SOURCE.items()}
-    branch = form.text("branch").strip() or None
+    source = {name: _typed(form, field, getattr(app, name)) for name, field in SOURCE.items()}
+    branch = _typed(form, "branch", environment.branch or "") or None
     errors = wrong_settings(values) | _wrong_branches(source, branch, settings)
     if not errors:
         try:
@@ -211,6 +212,15 @@ async def change_settings(
     frame = await frames.of(caller, app, environment)
     values |= {"branch": branch} | {field: source[name] for name, field in SOURCE.items()}
     return await _draw_settings(request, frame, releases, values, errors, status=422)
+
+
+def _typed(form: Form, field: str, stored: str) -> str:
+    """What was typed; what is stored where the field still holds what it was drawn with.
+
+    The source is shared by all environments: an old page must not put back what somebody else has changed since.
+    """
+    typed = form.text(field).strip()
+    return stored if fingerprint(typed) == form.text(f"was:{field}") else typed
 
 
 def _wrong_branches(source: dict[str, str], branch: str | None, settings: Settings) -> dict[str, str]:

@@ -1,5 +1,8 @@
 """Pages as a browser without scripts asks for them: what is refused, and what one form does."""
 
+import html.parser
+from typing import Any
+
 import httpx
 import pytest
 from tests.integration.api.conftest import Panel
@@ -12,6 +15,23 @@ OVERVIEW = "/apps/blog/production"
 async def press(client: httpx.AsyncClient, panel: Panel, page: str, action: str, **fields: str) -> httpx.Response:
     """A button of a page."""
     return await client.post(action, data=fields, headers={"referer": panel.origin + page})
+
+
+class Fields(html.parser.HTMLParser):
+    """What a browser sends of the form with this action, as it was drawn."""
+
+    def __init__(self, page: str, action: str) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self._action, self._within = action, False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        one = dict(attrs)
+        if tag == "form":
+            self._within = one.get("action") == self._action
+        if self._within and tag == "input" and (one.get("type") != "checkbox" or "checked" in one):
+            self.sent[str(one["name"])] = one.get("value") or ""
 
 
 async def test_a_refused_button_lands_on_its_page_again_which_says_why_once(cast: Panel) -> None:
@@ -75,3 +95,37 @@ async def test_everything_on_the_variables_page_is_saved_in_one_step(cast: Panel
     assert len(told) == 1, "each is a release of its own"
     kept = {one.key: one.secret for one in await cast.slipway.apps.list_variables(environment)}
     assert kept == {"TOKEN": True, "PLAIN": bool(secret)}
+
+
+async def test_an_old_settings_page_puts_nothing_back_that_somebody_else_changed_meanwhile(cast: Panel) -> None:
+    settings, app = "/apps/blog/staging/settings", "/api/apps/blog"
+    moved = {"repository": "https://git.example.org/moved.git", "branch": "next", "base_directory": "web"}
+
+    async def source(client: httpx.AsyncClient) -> dict[str, Any]:
+        shown = (await client.get(app)).json()
+        staging = (await client.get(app + "/environments/staging")).json()
+        return {name: shown[name] for name in moved} | {"own": staging["branch"], "drain": staging["settings"]}
+
+    async with cast.client("owner") as owner, cast.client("member") as member:
+        await owner.post(app + "/environments", json={"name": "staging", "branch": "next"})
+        old = Fields((await owner.get(settings)).text, settings).sent
+        assert (await member.patch(app, json=moved)).status_code == 200
+        changed = await member.patch(app + "/environments/staging", json={"branch": "newest"})
+        assert changed.status_code == 200
+
+        wrong = await press(owner, cast, settings, settings, **old | {"memory": "much"})
+        assert wrong.status_code == 422
+        again = Fields(wrong.text, settings).sent
+        assert again["repository"] == moved["repository"], "what was not edited is drawn as it is now"
+        for form in (old, again | {"memory": "512"}):
+            saved = await press(owner, cast, settings, settings, **form | {"drain_seconds": "77"})
+            assert saved.status_code == 303, saved.text
+            kept = await source(owner)
+            assert kept.pop("drain")["drain_seconds"] == 77
+            assert kept == moved | {"own": "newest"}
+
+        edited = old | {"app_branch": "mine", "base_directory": "", "branch": ""}
+        assert (await press(owner, cast, settings, settings, **edited)).status_code == 303
+        kept = await source(owner)
+        assert (kept["repository"], kept["branch"]) == (moved["repository"], "mine")
+        assert (kept["base_directory"], kept["own"]) == ("web", "mine"), "only what was edited"
