@@ -20,6 +20,10 @@ FIELD = "csrf_token"
 HEADER = "x-csrf-token"
 
 
+class NotOurPage(Forbidden):
+    """A request of a browser that no page of this session sent."""
+
+
 def token_for(session: str) -> str:
     """The token of a session: it follows from the cookie, and does not tell it."""
     digest = hmac.digest(session.encode(), b"slipway-csrf", hashlib.sha256)
@@ -32,12 +36,12 @@ def check_origin(connection: ASGIConnection[Any, Any, Any, Any], origin: str) ->
     sent = headers.get("origin")
     if sent is not None:
         if sent != origin:
-            raise Forbidden(f"This request was sent from {sent[:200]}, not from {origin}. Nothing was done.")
+            raise NotOurPage(f"This request was sent from {sent[:200]}, not from {origin}. Nothing was done.")
         return
     referrer = urlsplit(headers.get("referer", ""))
     if headers.get("sec-fetch-site") == "same-origin" and f"{referrer.scheme}://{referrer.netloc}" == origin:
         return
-    raise Forbidden("This request does not say which page sent it (no Origin). Nothing was done.")
+    raise NotOurPage("This request does not say which page sent it (no Origin). Nothing was done.")
 
 
 async def check_token(connection: ASGIConnection[Any, Any, Any, Any], session: str) -> None:
@@ -47,4 +51,7 @@ async def check_token(connection: ASGIConnection[Any, Any, Any, Any], session: s
         field = (await connection.form()).get(FIELD)
         given = field if isinstance(field, str) else None
     if not given or not hmac.compare_digest(given.encode(), token_for(session).encode()):
-        raise Forbidden("This page is out of date: it was opened before you signed in again. Reload it and try again.")
+        raise NotOurPage(
+            "Nothing was done: the page was opened before you signed in again. Go back to it, copy what you typed, "
+            "reload it and try again."
+        )

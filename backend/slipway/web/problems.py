@@ -18,6 +18,7 @@ from litestar.utils.scope.state import ScopeState
 from slipway.errors import Invalid, NotFound, SlipwayError, TooManyRequests, Unauthenticated, Unavailable
 from slipway.web import flash
 from slipway.web.context import get_session
+from slipway.web.csrf import NotOurPage
 from slipway.web.fields import FieldError, wrong_fields
 
 MEDIA_TYPE = "application/problem+json"
@@ -55,7 +56,12 @@ def answer_slipway_error(request: Request[Any, Any, Any], error: SlipwayError) -
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
-    return answer(request, problem(error.status, error.code, error.message, errors), headers)
+    return answer(
+        request,
+        problem(error.status, error.code, error.message, errors),
+        headers,
+        back=not isinstance(error, NotOurPage),
+    )
 
 
 def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -66,7 +72,9 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     if status == 404:
         return answer(request, problem(404, NotFound.code, "There is nothing at this address."))
     if status == 413:
-        return answer(request, problem(413, "too-large", "The request's body is larger than Slipway takes here."))
+        return answer(
+            request, problem(413, "too-large", "The request's body is larger than Slipway takes here."), back=False
+        )
     if isinstance(error, ValidationException) or status == 400:
         errors = _field_errors(request, error)
         detail = (
@@ -100,12 +108,18 @@ EXCEPTION_HANDLERS: Any = {
 }
 
 
-def answer(request: Request[Any, Any, Any], what: Problem, headers: dict[str, str] | None = None) -> Response[Any]:
+def answer(
+    request: Request[Any, Any, Any], what: Problem, headers: dict[str, str] | None = None, *, back: bool = True
+) -> Response[Any]:
+    """A page's button leads back to its page, drawn anew, which says why.
+
+    Not `back` where what was typed was never looked at: it stands only in the page that the browser still has.
+    """
     if _wants_json(request):
         body = msgspec.json.encode(what)
         return Response(body, status_code=what.status, media_type=MEDIA_TYPE, headers=headers)
     before, session = _page_before(request), get_session(request)
-    if before and session and (what.status < 500 or what.status == Unavailable.status):
+    if back and before and session and (what.status < 500 or what.status == Unavailable.status):
         told = flash.tell_next(session, what.detail)
         return Response(b"", status_code=303, headers={"location": before}, cookies=[told])
     return Response(_error_page(request, what), status_code=what.status, media_type=MediaType.HTML, headers=headers)

@@ -8,6 +8,8 @@ import pytest
 from tests.integration.api.conftest import Panel
 
 from slipway.apps.service import CHANGED_VARIABLES
+from slipway.dashboard.variables import BODY
+from slipway.web.csrf import token_for
 
 OVERVIEW = "/apps/blog/production"
 
@@ -51,6 +53,23 @@ async def test_a_refused_button_of_no_page_of_ours_is_answered_by_an_error_page(
             refused = await owner.post(OVERVIEW + "/rollback", data={"to": "1"}, headers={"referer": page})
             assert refused.status_code == 409, page
             assert "Nothing is live in this environment yet" in refused.text
+
+
+async def test_a_form_that_was_not_looked_at_is_refused_where_the_browsers_back_still_has_what_was_typed(
+    cast: Panel,
+) -> None:
+    async with cast.client("owner") as owner:
+        token = owner.headers.pop("x-csrf-token")
+        for page, greatest in ((OVERVIEW + "/settings", 1_000_000), (OVERVIEW + "/variables", BODY)):
+            large = await press(owner, cast, page, page, csrf_token=token, pasted="x" * (greatest + 1))
+            assert large.status_code == 413, page
+            assert "larger than Slipway takes" in large.text
+        token = token_for("a session before this one")
+        for page in (OVERVIEW + "/settings", OVERVIEW + "/variables"):
+            old = await press(owner, cast, page, page, csrf_token=token, pasted="A=1")
+            assert old.status_code == 403, page
+            assert "opened before you signed in again" in old.text
+            assert "slipway-refusal" not in old.cookies
 
 
 async def test_a_refusal_that_somebody_else_wrote_is_not_shown(cast: Panel) -> None:
