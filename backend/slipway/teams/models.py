@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from slipway.web.callers import Rank
+
 
 class Role(StrEnum):
     """What a member may do: a viewer looks, a member deploys and changes, an owner also deletes and invites."""
@@ -14,8 +16,8 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
     @property
-    def rank(self) -> int:
-        return {"viewer": 1, "member": 2, "owner": 3}[self.value]
+    def rank(self) -> Rank:
+        return Rank[self.name]
 
 
 class Team(msgspec.Struct, frozen=True):

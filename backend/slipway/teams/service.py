@@ -3,7 +3,7 @@
 from slipway.accounts.models import Account, check_email, check_name
 from slipway.accounts.service import SETUP_LINK_OVER, Accounts
 from slipway.db import Connection, Database
-from slipway.errors import Forbidden, Invalid, NotFound
+from slipway.errors import Invalid, NotFound
 from slipway.teams import store
 from slipway.teams.models import Role, Team
 from slipway.web.callers import Caller
@@ -31,7 +31,10 @@ class Teams:
         return account, await self._accounts.open_session(account.id)
 
     async def team_for_new_app(self, caller: Caller, team_id: int | None) -> int:
-        """The team that a new app of this caller belongs to: the one asked for, else the only one there can be."""
+        """The team that a new app of this caller belongs to: the one asked for, else the only one there can be.
+
+        `Policy.CREATOR` lets nobody come here who is a member of no team.
+        """
         if team_id is not None:
             if caller.rank_in(team_id) < Role.MEMBER.rank:
                 raise NotFound("You are in no such team, or only look on there.")
@@ -44,8 +47,6 @@ class Teams:
             async with self._db.transaction() as connection:
                 return (await self._first_team(connection)).id
         usable = sorted(one for one, rank in caller.ranks.items() if rank >= Role.MEMBER.rank)
-        if not usable:
-            raise Forbidden("You may look at apps, not create them. Ask an owner of the team to make you a member.")
         if len(usable) > 1:
             raise Invalid("You are in several teams: say in which the app is to be.", field="team")
         return usable[0]

@@ -1,7 +1,7 @@
 """Who is asking: the operator on the box, a token, or a signed-in account."""
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -9,7 +9,6 @@ from litestar.connection import ASGIConnection
 
 from slipway.errors import Unauthenticated
 
-MEMBER_RANK = 2
 MAX_SECRET = 256
 """Characters of a credential that are looked at; every real one is shorter."""
 
@@ -20,8 +19,16 @@ class CallerKind(StrEnum):
     OPERATOR = "operator"
 
 
+class Rank(IntEnum):
+    """Of a role in a team: a higher one may do all that a lower one may."""
+
+    VIEWER = 1
+    MEMBER = 2
+    OWNER = 3
+
+
 class Caller(msgspec.Struct, frozen=True):
-    """Whoever asks. `ranks` is team id → rank of the role there (1 viewer, 2 member, 3 owner)."""
+    """Whoever asks. `ranks` is team id → rank of the role there."""
 
     kind: CallerKind
     account_id: int | None = None
@@ -41,11 +48,11 @@ class Caller(msgspec.Struct, frozen=True):
     @property
     def may_create(self) -> bool:
         """Whether there is a team in which the caller may make apps."""
-        return self.is_operator or max(self.ranks.values(), default=0) >= MEMBER_RANK
+        return self.is_operator or max(self.ranks.values(), default=0) >= Rank.MEMBER
 
     def rank_in(self, team_id: int) -> int:
         """0: not a member. The operator may do everything."""
-        return 3 if self.is_operator else self.ranks.get(team_id, 0)
+        return Rank.OWNER if self.is_operator else self.ranks.get(team_id, 0)
 
 
 OPERATOR = Caller(CallerKind.OPERATOR)

@@ -14,7 +14,7 @@ from litestar.routes import HTTPRoute
 from slipway.errors import Forbidden, NotFound, SlipwayError, Unauthenticated, Unavailable
 from slipway.settings import Settings
 from slipway.web import csrf, peers
-from slipway.web.callers import Caller, Credentials, identify
+from slipway.web.callers import Caller, Credentials, Rank, identify
 from slipway.web.context import remember, remember_app
 from slipway.web.sessions import cookie_name
 
@@ -32,7 +32,7 @@ class Policy(StrEnum):
     OPERATOR = "operator"
 
 
-RANKS = {Policy.VIEWER: 1, Policy.MEMBER: 2, Policy.OWNER: 3}
+RANKS = {Policy.VIEWER: Rank.VIEWER, Policy.MEMBER: Rank.MEMBER, Policy.OWNER: Rank.OWNER}
 SHARED_SECONDS = 10.0
 """How old an answer may be that streams of the same caller share."""
 NAME = re.compile(r"[a-z0-9-]{1,64}\Z")
