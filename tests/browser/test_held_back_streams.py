@@ -8,6 +8,19 @@ from tests.browser.conftest import Open, Repository
 from tests.browser.test_main_job import await_live, create_app
 from tests.browser.test_pages import TICK, check_ticks, wait_for_lines
 
+COUNT_LOG_STREAMS = """
+window.logStreams = 0;
+window.EventSource = class extends EventSource {
+  constructor(address) {
+    super(address);
+    if (String(address).includes("/log/stream")) window.logStreams += 1;
+  }
+};
+"""
+SEEN = """(seen) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => !seen });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 STREAMS = "**/stream*"
 CHANGES = "**/api/changes"
 
@@ -58,3 +71,32 @@ def test_a_runtime_log_goes_on_without_a_stream_and_with_one_again(
     expect(state).to_have_text("Log: live")
     wait_for_lines(page, 100)
     check_ticks(page)
+
+
+def test_a_log_that_is_asked_for_begins_no_stream_while_its_page_is_hidden(
+    signed_in: Open, make_repository: Callable[[str], Repository]
+) -> None:
+    visitor = signed_in()
+    page = visitor.page
+    create_app(visitor, make_repository("held-hidden"), "held-hidden")
+    await_live(page)
+    page.route(STREAMS, refuse)
+    page.add_init_script(COUNT_LOG_STREAMS)
+    visitor.go("/apps/held-hidden/production/log")
+    state = page.locator("[data-log-state]")
+    expect(state).to_have_text("Log: looked at every 5 s")
+
+    held: list[Route] = []
+    page.route(lambda address: "format=json" in address, lambda route: held.append(route))
+    with page.expect_request(lambda request: "format=json" in request.url):
+        pass
+    while not held:  # the request is told before it comes to its route
+        page.wait_for_timeout(10)
+    page.evaluate(SEEN, False)
+    begun = page.evaluate("logStreams")
+    state.evaluate("(state) => { state.textContent = 'being asked' }")
+    held[0].continue_()
+    expect(state).to_have_text("Log: looked at every 5 s")
+    assert page.evaluate("logStreams") == begun
+    page.evaluate(SEEN, True)
+    assert page.evaluate("logStreams") == begun + 1

@@ -145,7 +145,7 @@ class LogView {
       this.say(error instanceof Refused ? "cannot be read; reload the page" : "connection lost, trying again");
     }
     this.asking = false;
-    this.open();
+    if (!document.hidden) this.open(); // else when it is seen again
   }
 
   async askBuild() {
