@@ -156,7 +156,8 @@ make_environment() {
   rm -rf "$made.new"
   mkdir -p "$(dirname "$made")"
   "$PYTHON" -m venv "$made.new"
-  quietly "$made.new/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps \
+  # pip would keep a cache in the home of whoever installs.
+  quietly "$made.new/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps \
     --requirement "$SOURCE/requirements.lock"
   mv "$made.new" "$made"
 }

@@ -36,7 +36,7 @@ def check_repository(address: str, mode: Mode) -> str:
     if not address.isprintable() or " " in address:
         raise _refused("it holds spaces or control characters")
     if parts.scheme not in ("https", "http"):
-        raise _refused("it must begin with https://" + (" or be a path on this machine" if local else ""))
+        raise _refused("it must begin with https://" + (" or be a whole path on this machine, from /" if local else ""))
     host = parts.hostname or ""
     if parts.scheme == "http" and not (local and _is_loopback(host)):
         raise _refused("http:// can be read and changed on its way; use https://")
