@@ -53,8 +53,9 @@ def test_while_it_is_fetching(make: Make) -> None:
 def test_while_it_is_queued(make: Make) -> None:
     with hanging_server() as url:
         app = make(url=url)
-        first, second = app.request(), app.request()
+        first = app.request()
         app.wait_for_state(first, ("fetching",))
+        second = app.request()
         assert app.get(second)["state"] == "queued"
         is_cancelled(app, second)
         is_cancelled(app, first)
