@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.integration.api.conftest import Panel
 
+from slipway.apps.models import MAX_VARIABLES_BYTES
 from slipway.db import Connection, Database
 from slipway.host.agent.releases import check_variables
 from slipway.web import store
@@ -254,7 +255,7 @@ async def test_more_variables_than_a_process_can_be_started_with_are_refused_bef
         assert first.status_code == 200, first.text
         more = await member.patch(path, json={"set": {f"B{n}": value for n in range(10)}})
         assert more.status_code == 422
-        assert "1,500,000" in more.json()["detail"]
+        assert f"{MAX_VARIABLES_BYTES:,} at most" in more.json()["detail"]
         assert len((await member.get(path)).json()) == 40
         instead = {"set": {f"B{n}": value for n in range(10)}, "unset": [f"A{n}" for n in range(10)]}
         assert (await member.patch(path, json=instead)).status_code == 200
