@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.host.agent.templates import Templates, Words
-from slipway.local.templates import render_nginx
 from slipway.settings import SLOTS, Http, Installation, Mode, Settings
+from slipway.setup.templates import render_nginx
 from tests.benchmarks.bench_box import BenchBox
 from tests.benchmarks.figures import Section, median
 from tests.integration.conftest import CHECKOUT, free_port

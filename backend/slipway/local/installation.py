@@ -1,11 +1,5 @@
 """An installation's settings file: made once in its state folder, kept, and changed only where asked."""
 
-import json
-import os
-import secrets
-import string
-from pathlib import Path
-
 import msgspec
 
 from slipway import settings as installed
@@ -13,10 +7,10 @@ from slipway.errors import Conflict, Unavailable
 from slipway.local import blocks
 from slipway.local.state import State
 from slipway.settings import Http, Installation, Mode, Settings
+from slipway.setup import files
 
 DEFAULT_PORT = 8080
 _PORTS_TRIED = 100
-_KEY_BYTES = 32
 
 
 def prepare(state: State, mode: Mode, port: int | None, *, tls: bool = False) -> Settings:
@@ -34,20 +28,16 @@ def prepare(state: State, mode: Mode, port: int | None, *, tls: bool = False) ->
     else:
         block = blocks.choose(state.folder.resolve())
         settings = Settings(
-            installation=Installation(id=_fresh_id(), mode=mode),
+            installation=Installation(id=files.fresh_id(), mode=mode),
             http=Http(port=port or _free_port(), tls=tls),
             apps=block.apps,
             prefix=str(state.folder) if mode is Mode.SESSION else "",
         )
         wanted = settings
     _refuse_taken(wanted.http.port)
-    write(state.settings, wanted)
-    _make_key(state.paths.key)
+    files.write_settings(state.settings, wanted)
+    files.make_key(state.paths.key)
     return wanted
-
-
-def _fresh_id() -> str:
-    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(4))
 
 
 def _with_http(settings: Settings, port: int, tls: bool) -> Settings:
@@ -82,41 +72,3 @@ def _refuse_held(settings: Settings) -> None:
             f"the installation {other}, running on this machine, uses the same ports ({settings.apps.first_port} and "
             "above) and user ids. Stop it first with its own `slipway down`."
         )
-
-
-def write(path: Path, settings: Settings) -> None:
-    _replace(path, to_toml(settings).encode(), mode=0o644)
-
-
-def to_toml(settings: Settings) -> str:
-    """The settings as TOML. A string of ours is written the same in TOML as in JSON."""
-    plain = msgspec.to_builtins(settings)
-    lines = ["# What this installation of Slipway is. Written by its installer; it holds no secret."]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items() if not isinstance(value, dict)]
-    for section, fields in plain.items():
-        if isinstance(fields, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _make_key(path: Path) -> None:
-    """The key that variables are encrypted with. Losing it is losing them, so it is never made twice."""
-    if not path.exists():
-        _replace(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
-
-
-def _replace(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file so that a cut of power leaves the old or the new one, whole."""
-    scratch = path.with_name(path.name + ".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    scratch.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -25,7 +25,7 @@ def up(state: State, port: int | None, *, tls: bool = False) -> Settings:
     with locked(state):
         settings, resumed = _begin(state, world, port, tls)
         python = str(settings.paths.current / "venv/bin/python")
-        run_in(world, [python, "-I", "-m", "slipway.local.provision", str(world.units)])
+        run_in(world, [python, "-I", "-m", "slipway.setup.provision", str(world.units)])
         _start_units(world, settings, fresh_code=resumed)
         _await_panel(state, world, settings)
     return settings

@@ -14,11 +14,12 @@ import pytest
 
 from slipway import settings as installed
 from slipway.errors import Conflict
-from slipway.local import cgroups, installation
+from slipway.local import cgroups
 from slipway.local.private_systemd import entering, group_name
 from slipway.local.state import Running, State
 from slipway.local.up import begin
 from slipway.local.world import Private
+from slipway.setup import files
 
 pytestmark = pytest.mark.usefixtures("root_without_systemd")
 PARENTS = ("/etc", "/opt", "/srv", "/var/lib", "/var/cache", "/var/log", "/run", "/etc/systemd/user")
@@ -188,7 +189,7 @@ def test_one_whose_ports_another_running_one_holds_does_not_start(state: State) 
         other.make_folders()
         taken = msgspec.structs.replace(settings, installation=installed.Installation(id="zzzz", mode=settings.mode))
 
-        installation.write(other.settings, taken)
+        files.write_settings(other.settings, taken)
         with pytest.raises(Conflict, match=f"installation {settings.id}, running"):
             begin(other)
 

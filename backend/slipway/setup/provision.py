@@ -1,4 +1,4 @@
-"""Everything that an installation's units need before they start: `python -m slipway.local.provision UNITS`.
+"""Everything that an installation's units need before they start: `python -m slipway.setup.provision UNITS`.
 
 Run inside the installation's world, as its root (in session mode: as its one user). Doing it again mends what is
 not so and changes nothing else. `UNITS` is the folder for unit files.
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from slipway import settings as installed
 from slipway.errors import SlipwayError
-from slipway.local import certificate, folders, postgresql, templates, users
 from slipway.settings import Settings
+from slipway.setup import certificate, folders, postgresql, templates, users
 
 
 def provision(settings: Settings, units: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway.local import templates
 from slipway.settings import Apps, Http, Installation, Mode, Settings
+from slipway.setup import templates
 
 RELEASE = Path(__file__).resolve().parents[3]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slipway.errors import Unavailable
-from slipway.local import postgresql
 from slipway.settings import Mode, Settings
+from slipway.setup import postgresql
 
 _MOST_OPEN_FILES = 65536
 _MOST_WORKERS = 4
