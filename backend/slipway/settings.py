@@ -44,11 +44,26 @@ class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int
     """The port that browsers use, for the panel and for apps."""
     address: str = "127.0.0.1"
+    """Where nginx listens; `*` for every address of the machine."""
+    ipv6: bool = False
+    """On all IPv6 addresses too. On a machine without it nginx would not start."""
     tls: bool = False
+    plain_port: int | None = None
+    """With TLS: the port of plain HTTP, where browsers are sent on to HTTPS and certificate authorities look."""
     base_domain: str = "localhost"
     """Apps are at `<app>.<base_domain>`, other environments at `<app>--<environment>.<base_domain>`."""
     panel: str = "localhost"
     """The panel's own server name."""
+
+    @property
+    def reached_at(self) -> str:
+        """An address of this machine itself on which nginx answers."""
+        return "127.0.0.1" if self.address == "*" else self.address
+
+    @property
+    def listen_prefix(self) -> str:
+        """What stands before a port in nginx's `listen`, for IPv4: an address, or nothing for all of them."""
+        return "" if self.address == "*" else f"{self.address}:"
 
 
 class Apps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -170,6 +170,7 @@ def _write_sites(settings: Settings, environments: int, upstream_port: int) -> N
             place=environment,
             slots=[{"number": slot, "ports": [upstream_port]} for slot in SLOTS],
             listens=[Words(f"{settings.http.address}:{settings.http.port}")],
+            listens_ipv6=[],
             hostnames=Words(hostname),
             live=settings.paths.live,
             snippets=settings.paths.nginx / "snippets",

@@ -1,33 +1,16 @@
-"""The two worlds that an installation can live in, behind one face: where its systemd is, and how to get there."""
+"""The two worlds that local mode knows: a private systemd of its own, or the login session's."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Protocol
 
 from slipway import settings as installed
 from slipway.errors import Unavailable
 from slipway.local import private_systemd
 from slipway.local.state import State
 from slipway.settings import Mode
-
-
-class World(Protocol):
-    mode: Mode
-    units: Path
-    """Where its systemd reads unit files."""
-
-    def is_running(self) -> bool: ...
-
-    def begin(self) -> None:
-        """Make its systemd run. The settings must be there."""
-
-    def entering(self, argv: list[str]) -> list[str]:
-        """The command that runs `argv` in it."""
-
-    def end(self) -> None:
-        """Stop every unit of the installation, and what its systemd consists of."""
+from slipway.setup.world import World
 
 
 class Private:
@@ -35,6 +18,7 @@ class Private:
 
     mode = Mode.LOCAL
     units = Path("/etc/systemd/user")
+    systemctl: tuple[str, ...] = ("systemctl", "--user")
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -56,6 +40,7 @@ class Session:
     """The login session's own `systemd --user`; one user for all."""
 
     mode = Mode.SESSION
+    systemctl: tuple[str, ...] = ("systemctl", "--user")
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -114,13 +99,3 @@ def choose(state: State) -> World:
             "on a machine that runs systemd (over SSH, not by su or sudo)."
         )
     return session
-
-
-def run_in(world: World, argv: list[str]) -> str:
-    """Run a command in the world; what it printed. Raises Unavailable with what it said in failing."""
-    ended = subprocess.run(
-        world.entering(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )  # fmt: skip
-    if ended.returncode != 0:
-        raise Unavailable(f"{' '.join(argv)} failed with {ended.returncode}:\n{(ended.stderr or ended.stdout).strip()}")
-    return ended.stdout

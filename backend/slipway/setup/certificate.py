@@ -28,11 +28,17 @@ def ensure(settings: Settings) -> None:
     certificate.write_bytes(_sign(settings, secret).public_bytes(serialization.Encoding.PEM))
 
 
+def fingerprint(settings: Settings) -> str:
+    """SHA-256 of certificate.pem, as browsers show it: 32 bytes in hex with colons."""
+    certificate = x509.load_pem_x509_certificate((settings.paths.tls / "certificate.pem").read_bytes())
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
 def _sign(settings: Settings, secret: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     http, now = settings.http, datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, http.panel)])
     names = sorted({http.panel, http.base_domain, f"*.{http.base_domain}"})
-    alternatives = [*(x509.DNSName(one) for one in names), x509.IPAddress(ip_address(http.address))]
+    alternatives = [*(x509.DNSName(one) for one in names), x509.IPAddress(ip_address(http.reached_at))]
     return (
         x509.CertificateBuilder()
         .subject_name(name)

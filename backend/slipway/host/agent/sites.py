@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pystemd.dbusexc import DBusBaseError
@@ -31,7 +32,7 @@ async def put(box: Box, verb: PutSite) -> Done:
         if not HOSTNAME.fullmatch(hostname):
             raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
     file = _site_file(box, environment.environment)
-    text = site_text(box, verb, listens=_listens(box))
+    text = site_text(box, verb, listens=_listens(box), listens_ipv6=_listens_ipv6(box))
     async with box.lock("nginx"):
         last_good = file.read_text() if file.exists() else None
         if last_good == text and await _serves_what_is_written(box):
@@ -62,8 +63,11 @@ async def remove(box: Box, environment: int) -> None:
             await _activate(box)
 
 
-def site_text(box: Box, verb: PutSite, *, listens: list[Words]) -> str:
-    """The site as nginx reads it. Every slot's upstream is in it, so that a switch needs no new text."""
+def site_text(box: Box, verb: PutSite, *, listens: list[Words], listens_ipv6: Sequence[Words] = ()) -> str:
+    """The site as nginx reads it. Every slot's upstream is in it, so that a switch needs no new text.
+
+    `listens` are addresses or ports; `listens_ipv6` ports, on all addresses.
+    """
     slots = [
         {"number": slot, "ports": [box.settings.port(verb.place, slot, rank) for rank in range(verb.web_count)]}
         for slot in SLOTS
@@ -74,6 +78,7 @@ def site_text(box: Box, verb: PutSite, *, listens: list[Words]) -> str:
         place=verb.place,
         slots=slots,
         listens=listens,
+        listens_ipv6=listens_ipv6,
         hostnames=Words(*sorted(set(verb.hostnames))),
         live=box.paths.live,
         snippets=box.paths.nginx / "snippets",
@@ -82,8 +87,15 @@ def site_text(box: Box, verb: PutSite, *, listens: list[Words]) -> str:
 
 def _listens(box: Box) -> list[Words]:
     http = box.settings.http
-    address = f"{http.address}:{http.port}"
+    address = f"{http.listen_prefix}{http.port}"
     return [Words(address, "ssl") if http.tls else Words(address), Words(f"unix:{box.paths.nginx_socket}")]
+
+
+def _listens_ipv6(box: Box) -> list[Words]:
+    http = box.settings.http
+    if not http.ipv6:
+        return []
+    return [Words(http.port, "ssl") if http.tls else Words(http.port)]
 
 
 async def _check(box: Box, verb: PutSite) -> None:

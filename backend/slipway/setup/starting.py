@@ -1,0 +1,89 @@
+"""Bringing an installation's units up, and waiting for its panel."""
+
+import http.client
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+from slipway.errors import Unavailable
+from slipway.settings import Mode, Settings
+from slipway.setup.world import World, run_in
+
+_PANEL_PATIENCE = 60.0
+"""Seconds from the start of the units until the panel answers."""
+_LONGEST_LINE = 400
+
+
+def provision(world: World, settings: Settings) -> None:
+    """Make all that the units need, in the world and by the release that is to run."""
+    python = str(settings.paths.current / "venv/bin/python")
+    run_in(world, [python, "-I", "-m", "slipway.setup.provision", str(world.units)])
+
+
+def start_units(world: World, settings: Settings, *, fresh_code: bool) -> None:
+    """Start what does not run; with `fresh_code`, make what runs take it up too."""
+    own = f"slipway-{settings.id}"
+    run_in(world, [*world.systemctl, "daemon-reload"])
+    if fresh_code:
+        run_in(world, [*world.systemctl, "restart", f"{own}-migrate.service"])
+        run_in(world, [*world.systemctl, "try-restart", f"{own}-host.service", f"{own}-daemon.service"])
+        run_in(world, [*world.systemctl, "reload", f"{own}-nginx.service"])
+    run_in(world, [*world.systemctl, "start", f"{own}.target"])
+
+
+def await_panel(tls: Path, world: World, settings: Settings) -> None:
+    """Wait until the panel answers; `tls` is where its certificate is seen from here. Raises Unavailable."""
+    deadline = time.monotonic() + _PANEL_PATIENCE
+    answer = "nothing yet"
+    while time.monotonic() < deadline:
+        answer = _ask_panel(tls, settings)
+        if answer == "200":
+            return
+        time.sleep(0.1)
+    raise Unavailable(
+        f"the panel at {settings.panel_url} does not answer ({answer}). What its units said last:\n"
+        f"{journal_tail(world, settings)}"
+    )
+
+
+def _ask_panel(tls: Path, settings: Settings) -> str:
+    connection = _connection(tls, settings)
+    try:
+        connection.request("GET", "/api/ping", headers={"Host": settings.panel_url.partition("//")[2]})
+        return str(connection.getresponse().status)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    finally:
+        connection.close()
+
+
+def _connection(tls: Path, settings: Settings) -> http.client.HTTPConnection:
+    address, port = settings.http.reached_at, settings.http.port
+    if not settings.http.tls:
+        return http.client.HTTPConnection(address, port, timeout=5)
+    trusted = ssl.create_default_context(cafile=tls / "certificate.pem")
+    return _ByName(address, port, timeout=5, context=trusted, name=settings.http.panel)
+
+
+class _ByName(http.client.HTTPSConnection):
+    """Connects to an address and asks for a server name there, whatever that name resolves to."""
+
+    def __init__(self, address: str, port: int, *, timeout: float, context: ssl.SSLContext, name: str) -> None:
+        super().__init__(address, port, timeout=timeout, context=context)
+        self._tls, self._name = context, name
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def journal_tail(world: World, settings: Settings, *, lines: int = 60) -> str:
+    """What the installation's own units said last."""
+    field = "_SYSTEMD_USER_UNIT" if world.mode is Mode.SESSION else "_SYSTEMD_UNIT"
+    names = ("postgresql", "migrate", "nginx", "host", "daemon")
+    matches = [f"{field}=slipway-{settings.id}-{name}.service" for name in names]
+    read = ["journalctl", "--no-pager", "--output=short", f"--lines={lines}", "--quiet", *matches]
+    said = subprocess.run(world.entering(read), capture_output=True, text=True, check=False).stdout
+    return "\n".join(line[:_LONGEST_LINE] for line in said.splitlines())
