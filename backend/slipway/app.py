@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ from slipway.web.application import create as create_application
 from slipway.web.server import serve as serve_application
 
 log = structlog.get_logger()
+DATABASE_SECONDS = 5.0
+"""How long a start waits for the database before it serves without it."""
 SCALE_SECONDS = 5.0
 """How long a request for another scale waits until it is so; it goes on where that takes longer."""
 
@@ -212,7 +214,26 @@ async def _key(settings: Settings) -> bytes:
 
 
 async def _serve(settings: Settings) -> None:
+    """Serve at once, work when the database is there: until then, pages say that it is away."""
     slipway = Slipway(settings, await _key(settings))
+    answered = asyncio.Event()
+    working = asyncio.create_task(_work(slipway, settings, answered), name="work")
+    waiting = asyncio.create_task(answered.wait())
+    # A schema that does not fit is refused before anything is served.
+    await asyncio.wait([working, waiting], timeout=DATABASE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not working.done():
+        serving = asyncio.create_task(serve_application(slipway.application(), settings), name="serve")
+        await asyncio.wait([working, serving], return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
+
+
+async def _work(slipway: Slipway, settings: Settings, answered: asyncio.Event) -> None:
+    """Everything that runs by itself, from when the database answers until cancelled. Raises where it does not fit."""
     while True:
         try:
             async with slipway.db.connection() as connection:
@@ -221,8 +242,9 @@ async def _serve(settings: Settings) -> None:
         except Unavailable as error:
             log.warning("database.waiting", error=error.message)
             await asyncio.sleep(1)
+    answered.set()
     async with slipway.running():
-        await serve_application(slipway.application(), settings)
+        await asyncio.Event().wait()
 
 
 async def _migrate(settings: Settings) -> None:

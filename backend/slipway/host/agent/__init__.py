@@ -52,7 +52,11 @@ async def _serve(settings: Settings) -> None:
     server = Server(box, changes, lambda: daemon_uids(box))
     listening = _inherited_socket() or _bind(settings.paths.host_socket, box.group(DAEMON_USER))
     async with await asyncio.start_unix_server(server.serve, sock=listening, limit=2**20):
-        background = [asyncio.create_task(changes.follow_exits()), asyncio.create_task(removal.finish(box))]
+        background = [
+            asyncio.create_task(changes.follow_exits()),
+            asyncio.create_task(removal.finish(box)),
+            asyncio.create_task(_feed_watchdog()),
+        ]
         for task in background:
             task.add_done_callback(_end_with)
         daemon.notify(False, ready=1)
@@ -61,6 +65,17 @@ async def _serve(settings: Settings) -> None:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+
+
+async def _feed_watchdog() -> None:
+    """Tell systemd that this loop turns, twice in each interval that it asks for."""
+    from pystemd import daemon
+
+    microseconds = int(os.environ.get("WATCHDOG_USEC", "0"))
+    while True:
+        if microseconds:
+            daemon.notify(False, watchdog=1)
+        await asyncio.sleep(microseconds / 2_000_000 or 3600)
 
 
 def _inherited_socket() -> socket.socket | None:

@@ -1,7 +1,9 @@
 """The agent's socket: who may ask, one verb a connection, one log line a verb."""
 
 import asyncio
+import errno
 import os
+import signal
 import socket
 import struct
 import time
@@ -63,6 +65,8 @@ from slipway.host.protocol import (
 )
 
 log = structlog.get_logger()
+BUS_GONE = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE, errno.ESHUTDOWN, errno.EBADF})
+"""What sd-bus says of a connection whose other end has gone (sd_bus_call(3))."""
 
 HEARTBEAT_SECONDS = 15.0
 REQUEST_SECONDS = 10.0
@@ -179,7 +183,13 @@ class Server:
             return Refused(error.reason, error.message)
         except SlipwayError as error:
             return Refused("invalid" if isinstance(error, Invalid) else "failed", error.message)
-        except (OSError, DBusBaseError) as error:
+        except DBusBaseError as error:
+            if -error.errno in BUS_GONE:  # and with it all we know: this agent ends, a fresh one begins anew
+                signal.raise_signal(signal.SIGTERM)
+                return Refused("unavailable", "The machine's message bus was started anew; the host agent follows it.")
+            log.exception("failed", verb=verb.__struct_config__.tag)
+            return Refused("failed", f"the machine refused: {error}")
+        except OSError as error:
             log.exception("failed", verb=verb.__struct_config__.tag)
             return Refused("failed", f"the machine refused: {error}")
         except Exception as error:
