@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# Slipway on this machine. `./install.sh --try` runs all of it inside one folder, beside anything else.
+# Slipway on this machine: as a server (`sudo ./install.sh`, or piped into bash), or all of it inside one folder,
+# beside anything else (`./install.sh --try`).
 set -euo pipefail
 
 main() {
-  local action="" port="" state="$PWD/.slipway" example=yes tls=no
+  trust_authorities
+  local action=server port="" state="${PWD:-.}/.slipway" example=yes tls=no server=() removal=()
+  local arguments=("$@")
   while [ $# -gt 0 ]; do
     case $1 in
       --try) action=try ;;
+      --listen) server+=(--listen "${2:?--listen needs an address}"); shift ;;
+      --base) server+=(--base "${2:?--base needs a domain}"); shift ;;
+      --uninstall) action=uninstall ;;
+      --with-data) removal+=(--with-data) ;;
       --packages | --packages-for-tests) action=${1#--} ;;
       --port) port=${2:?--port needs a number}; shift ;;
       --state) state=${2:?--state needs a folder}; shift ;;
@@ -17,16 +24,24 @@ main() {
     esac
     shift
   done
+  [ -n "$SOURCE" ] || fetch_and_go_on "${arguments[@]}"
   case $action in
+    server) make_server "${server[@]}" ;;
+    uninstall) uninstall_server "${removal[@]}" ;;
     packages) install_packages "${PACKAGES[@]}" ;;
     packages-for-tests) install_packages "${PACKAGES[@]}" "${PACKAGES_FOR_TESTS[@]}" ;;
     try) try_here "$state" "$port" "$example" "$tls" ;;
-    *) usage >&2; return 2 ;;
   esac
 }
 
 usage() {
   cat <<'TEXT'
+sudo ./install.sh [--listen ADDRESS] [--base DOMAIN]
+    Make this machine (Debian 12 or 13, Ubuntu 24.04) a Slipway server. Again: repair it, or bring it to the code
+    that lies here now. The panel is at DOMAIN and apps are below it; without --base, that is a name which
+    resolves to this machine's address.
+sudo ./install.sh --uninstall [--with-data]
+    Remove Slipway; apps' data and the database stay where they are, unless --with-data is given.
 ./install.sh --try [--port N] [--state DIR] [--no-example] [--tls]
     Run Slipway on this machine, all of it inside DIR (./.slipway), on port N
     (8080, or the next free one), and put an example app live. Again: resume it,
@@ -37,7 +52,9 @@ usage() {
 TEXT
 }
 
-SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The checkout this file lies in; empty where it was piped into bash.
+SOURCE=""
+[ ! -f "${BASH_SOURCE[0]:-}" ] || SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PARTS_OF_A_RELEASE=(backend ui templates systemd nginx logrotate migrations)
 PYTHON=/usr/bin/python3 # the system's: every user may run it
 PACKAGES=(
@@ -45,7 +62,171 @@ PACKAGES=(
   nginx-light postgresql git ca-certificates
   python3 python3-venv python3-dev gcc pkg-config libsystemd-dev
 )
-PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk)
+PACKAGES_OF_A_SERVER=(nftables logrotate)
+PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk debootstrap systemd-container nftables iproute2)
+
+# ---- a server ------------------------------------------------------------------------------------------------------
+
+LOG=/var/log/slipway-install.log
+LEAST_DISK=2000   # MB free
+LEAST_MEMORY=400  # MB
+SMALL_MEMORY=900  # MB: below, swap is needed
+
+make_server() {
+  local old="" told
+  check_machine
+  exec 3>&2 2> >(tee -a "$LOG" >&3)
+  say "Installing Slipway. What it does is also in $LOG."
+  step 1 "packages"
+  install_server_packages
+  step 2 "Slipway's code"
+  [ ! -L /opt/slipway/current ] || old=$(readlink /opt/slipway/current)
+  make_release ""
+  step 3 "users, database, units, nginx, firewall"
+  if ! told=$(/opt/slipway/current/venv/bin/python -I -m slipway server install "$@"); then
+    go_back "$old" "$@"
+  fi
+  make_server_command
+  step 4 "done"
+  say_where "$told"
+}
+
+# Raises the old release again, whole: half an upgrade is worse than none.
+go_back() {
+  local old=$1
+  shift
+  if [ -n "$old" ] && [ -d "/opt/slipway/$old" ] && [ "$(readlink /opt/slipway/current)" != "$old" ]; then
+    say "The new release does not come up. Going back to the one before."
+    ln -sfn "$old" /opt/slipway/current.new
+    mv -T /opt/slipway/current.new /opt/slipway/current
+    /opt/slipway/current/venv/bin/python -I -m slipway server install "$@" >/dev/null || true
+    fail "the upgrade failed and was undone; what went wrong stands above and in $LOG"
+  fi
+  fail "Slipway could not be started; what went wrong stands above and in $LOG. Mend it, and run this again."
+}
+
+check_machine() {
+  [ "$(id -u)" = 0 ] || fail "a server is set up as root: sudo ./install.sh (or try it as yourself: ./install.sh --try)"
+  [ -d /run/systemd/system ] || fail "systemd does not run this machine, so that it cannot be a server. \
+To try Slipway here all the same: ./install.sh --try"
+  check_system
+  check_memory
+  check_disk
+  [ -e /etc/slipway/slipway.toml ] || refuse_other_servers
+}
+
+check_system() {
+  local system
+  # shellcheck source=/dev/null
+  system=$(. /etc/os-release && echo "$ID-${VERSION_ID:-}")
+  case $system in
+    debian-12 | debian-13 | ubuntu-24.04) ;;
+    *) fail "this is $system; Slipway is made for Debian 12 and 13 and Ubuntu 24.04" ;;
+  esac
+}
+
+check_memory() {
+  local memory swap
+  memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)
+  swap=$(awk '$1 == "SwapTotal:" { print int($2 / 1024) }' /proc/meminfo)
+  [ "$memory" -ge "$LEAST_MEMORY" ] || fail "this machine has $memory MB of memory; Slipway needs $LEAST_MEMORY"
+  if [ "$memory" -lt "$SMALL_MEMORY" ] && [ "$swap" -lt 500 ]; then
+    fail "this machine has $memory MB of memory and $swap MB of swap; with so little memory it needs 1 GB of swap:
+  fallocate -l 1G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
+  echo '/swapfile none swap sw 0 0' >>/etc/fstab"
+  fi
+}
+
+check_disk() {
+  local free
+  free=$(df --output=avail -m /opt | tail -n 1 | tr -d ' ')
+  [ "$free" -ge "$LEAST_DISK" ] || fail "only $free MB of disk are free; Slipway needs $LEAST_DISK to begin with"
+}
+
+# Slipway's nginx answers on these; what somebody else serves here is not pushed aside.
+refuse_other_servers() {
+  local port
+  for port in 80 443; do
+    ! is_taken "$port" || fail "something else listens on port $port of this machine, which Slipway needs. \
+Stop it first (ss -ltnp shows what it is); on a machine that serves other things, use ./install.sh --try"
+  done
+}
+
+# Debian's packages would start an nginx and make a database cluster of their own: Slipway's units run both its way.
+install_server_packages() {
+  mkdir -p /etc/postgresql-common/createcluster.d
+  echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/slipway.conf
+  systemctl mask --quiet nginx.service 2>/dev/null
+  install_packages "${PACKAGES[@]}" "${PACKAGES_OF_A_SERVER[@]}"
+}
+
+make_server_command() {
+  cat >/usr/local/bin/slipway.new <<'TEXT'
+#!/bin/sh
+# Slipway's command line. It asks the daemon over root's socket, or a server elsewhere by SLIPWAY_URL and SLIPWAY_TOKEN.
+exec /opt/slipway/current/venv/bin/python -I -m slipway "$@"
+TEXT
+  chmod 755 /usr/local/bin/slipway.new
+  mv /usr/local/bin/slipway.new /usr/local/bin/slipway
+}
+
+say_where() {
+  local address fingerprint
+  address=$(sed -n 's/^address //p' <<<"$1")
+  fingerprint=$(sed -n 's/^fingerprint //p' <<<"$1")
+  cat <<TEXT
+
+Slipway runs.
+
+  The panel      $address
+  Its certificate is of its own making until it has a real one: your browser will ask you once.
+  SHA-256        $fingerprint
+$(way_in "$address")
+
+Apps are at <name>.${address#https://}. On this machine, \`slipway --help\` shows the commands.
+TEXT
+}
+
+# A setup link would void the one before it: only where nobody has an account yet.
+way_in() {
+  if /usr/local/bin/slipway status --json | grep -q '"has_accounts": *true'; then
+    echo "  Sign in at     $1/sign-in"
+  else
+    echo "  Your account   $(/usr/local/bin/slipway setup-link)      (works once, for a day)"
+  fi
+}
+
+uninstall_server() {
+  [ "$(id -u)" = 0 ] || fail "this needs root: sudo ./install.sh --uninstall"
+  [ -e /etc/slipway/slipway.toml ] || fail "there is no Slipway on this machine"
+  if [ -x /opt/slipway/current/venv/bin/python ]; then
+    (cd / && /opt/slipway/current/venv/bin/python -I -m slipway server uninstall "$@")
+  fi
+  systemctl unmask --quiet nginx.service
+  rm -f /etc/postgresql-common/createcluster.d/slipway.conf
+  if [ -e /etc/slipway ]; then
+    say "Slipway is gone; its settings and key (/etc/slipway), the apps' data (/srv/slipway) and the database \
+(/var/lib/slipway) are still there: ./install.sh goes on from them, ./install.sh --uninstall --with-data removes them."
+  else
+    say "Slipway is gone, and everything it kept."
+  fi
+}
+
+# Piped into bash, there is only this file: get the rest by Git, and go on there.
+fetch_and_go_on() {
+  local folder
+  [ -n "${SLIPWAY_REPO:-}" ] || fail "set SLIPWAY_REPO to the Git address that Slipway is to be installed from"
+  [ "$(id -u)" = 0 ] || fail "a server is set up as root: pipe it into \`sudo bash\`"
+  command -v git >/dev/null || install_packages git ca-certificates
+  folder=$(mktemp -d /tmp/slipway-install.XXXXXX)
+  say "Fetching Slipway ${SLIPWAY_VERSION:-} from $SLIPWAY_REPO"
+  quietly git clone --quiet --depth 1 ${SLIPWAY_VERSION:+--branch "$SLIPWAY_VERSION"} -- "$SLIPWAY_REPO" "$folder"
+  exec bash "$folder/install.sh" "$@"
+}
+
+step() { say "[$1/4] $2"; }
+
+# ---- local mode ----------------------------------------------------------------------------------------------------
 
 try_here() {
   local state=$1 port=$2 example=$3 tls=$4 arguments
@@ -64,13 +245,17 @@ try_here() {
 
 # Said before anything is made. An installation that is there already may itself be what listens: `up` looks then.
 refuse_taken() {
-  local port=$1 address
+  local port=$1
   [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || fail "$port is not a port from 1 to 65535"
-  printf -v address ':%04X' "$port"
-  if cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v end="$address" \
-    '$4 == "0A" && substr($2, length($2) - 4) == end { taken = 1 } END { exit !taken }'; then
-    fail "something else listens on port $port of this machine. Choose another with --port."
-  fi
+  ! is_taken "$port" || fail "something else listens on port $port of this machine. Choose another with --port."
+}
+
+# Whether something listens on a port (/proc/net/tcp, proc(5)).
+is_taken() {
+  local end
+  printf -v end ':%04X' "$1"
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v end="$end" \
+    '$4 == "0A" && substr($2, length($2) - 4) == end { taken = 1 } END { exit !taken }'
 }
 
 # ---- packages ----------------------------------------------------------------------------------------------------
@@ -216,6 +401,12 @@ TEXT
   mv "$state/bin/slipway.new" "$state/bin/slipway"
 }
 
+# pip and npm bring lists of their own; what this machine's administrator trusts stands in the system's.
+trust_authorities() {
+  local system=/etc/ssl/certs/ca-certificates.crt
+  [ ! -f "$system" ] || export PIP_CERT="${PIP_CERT:-$system}" NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$system}"
+}
+
 # ---- words -------------------------------------------------------------------------------------------------------------
 
 say() { printf '%s\n' "$*" >&2; }
@@ -239,6 +430,6 @@ quietly() {
   fi
 }
 
-if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+if [ "${BASH_SOURCE[0]:-$0}" = "$0" ]; then
   main "$@"
 fi

@@ -1,4 +1,4 @@
-"""`python -m slipway`: the two programs, the schema, local mode; everything else is the command line.
+"""`python -m slipway`: the two programs, the schema, local mode, a server; everything else is the command line.
 
 Each branch imports only what it runs: the host agent never loads the web, nor the daemon pystemd.
 """
@@ -26,6 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
             from slipway.local import main as local
 
             return local(arguments[1:])
+        case ["server"]:
+            from slipway.server import main as server
+
+            return server(arguments[1:])
         case _:
             from slipway.cli import main as cli
 

@@ -19,7 +19,7 @@ def fresh_id() -> str:
 
 
 def write_settings(path: Path, settings: Settings) -> None:
-    _replace(path, to_toml(settings).encode(), mode=0o644)
+    replace(path, to_toml(settings).encode(), mode=0o644)
 
 
 def to_toml(settings: Settings) -> str:
@@ -29,17 +29,18 @@ def to_toml(settings: Settings) -> str:
     lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items() if not isinstance(value, dict)]
     for section, fields in plain.items():
         if isinstance(fields, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
+            there = {key: value for key, value in fields.items() if value is not None}
+            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in there.items())]
     return "\n".join(lines) + "\n"
 
 
 def make_key(path: Path) -> None:
     """The key that variables are encrypted with. Losing it is losing them, so it is never made twice."""
     if not path.exists():
-        _replace(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
+        replace(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
 
 
-def _replace(path: Path, content: bytes, *, mode: int) -> None:
+def replace(path: Path, content: bytes, *, mode: int) -> None:
     """Write a file so that a cut of power leaves the old or the new one, whole."""
     scratch = path.with_name(path.name + ".new")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)

@@ -23,6 +23,7 @@ FOLDERS = (
     Folder("etc/slipway/nginx/sites", 0o755),
     Folder("etc/slipway/nginx/snippets", 0o755),
     Folder("var/lib/slipway", 0o755),
+    Folder("var/lib/slipway/acme", 0o755),
     Folder("var/lib/slipway/agent", 0o700),
     Folder("var/lib/slipway/mirrors", 0o711, owner="slipway-fetch"),
     Folder("var/lib/slipway/postgresql", 0o700, owner="slipway-postgres", group="slipway-postgres"),
@@ -39,8 +40,20 @@ FOLDERS = (
     Folder("run/slipway", 0o755),
     Folder("run/slipway/orders", 0o711),
     Folder("run/slipway/exits", 0o700),
+    # Units of apps bind them: they must be there before the host agent is.
+    Folder("run/slipway/marks", 0o700),
+    Folder("run/slipway/back-off", 0o755),
     Folder("run/slipway/postgresql", 0o750, owner="slipway-postgres", group="slipway"),
 )
+
+
+def after_boot() -> str:
+    """What makes those again that a boot empties, before any unit starts (tmpfiles.d(5))."""
+    lines = [
+        f"d /{folder.path} {folder.mode:04o} {folder.owner} {folder.group} -"
+        for folder in FOLDERS if folder.path.startswith("run/")
+    ]  # fmt: skip
+    return "\n".join(["# Written by Slipway.", *lines, ""])
 
 
 def ensure(settings: Settings) -> None:

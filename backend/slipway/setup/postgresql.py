@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from slipway.errors import Unavailable
-from slipway.settings import Settings
+from slipway.settings import Mode, Settings
 
 _PROGRAMS = Path("/usr/lib/postgresql")
 """Debian's: one folder for each major version."""
@@ -16,7 +16,7 @@ _SETTINGS = """\
 # Written by Slipway at each start.
 listen_addresses = ''
 unix_socket_directories = '{sockets}'
-shared_buffers = 32MB
+shared_buffers = {shared_buffers}MB
 max_connections = 40
 dynamic_shared_memory_type = posix
 jit = off
@@ -51,6 +51,14 @@ def binaries(settings: Settings) -> Path:
     raise Unavailable(f"PostgreSQL is not installed. Install the package {wanted}, and try again.")
 
 
+def shared_buffers(mode: Mode) -> int:
+    """In MB. On a server a thirty-second of its memory, from 16 to 256; elsewhere the machine is somebody else's."""
+    if mode is not Mode.SERVER:
+        return 32
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return max(16, min(256, memory // 32))
+
+
 def _major(path: Path) -> int:
     return int(path.parent.name)
 
@@ -61,7 +69,11 @@ def ensure_cluster(settings: Settings) -> None:
     cluster = settings.paths.var / "postgresql" / programs.parent.name
     if not cluster.exists():
         _make(settings, programs, cluster)
-    _write(settings, cluster / "postgresql.conf", _SETTINGS.format(sockets=settings.paths.postgresql))
+    _write(
+        settings,
+        cluster / "postgresql.conf",
+        _SETTINGS.format(sockets=settings.paths.postgresql, shared_buffers=shared_buffers(settings.mode)),
+    )
     _write(settings, cluster / "pg_hba.conf", _ACCESS)
     _write(settings, cluster / "pg_ident.conf", _names(settings))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slipway import settings as installed
 from slipway.errors import SlipwayError
-from slipway.settings import Settings
+from slipway.settings import Mode, Settings
 from slipway.setup import certificate, folders, postgresql, templates, users
 
 
@@ -23,7 +23,11 @@ def provision(settings: Settings, units: Path) -> None:
     release = settings.paths.current
     _write_all(units, templates.render_units(settings, release))
     _write_all(settings.paths.nginx, templates.render_nginx(settings, release))
-    _write(settings.paths.etc / "logrotate.conf", templates.render_logrotate(settings, release))
+    on_server = settings.mode is Mode.SERVER
+    rotation = Path("/etc/logrotate.d/slipway") if on_server else settings.paths.etc / "logrotate.conf"
+    _write(rotation, templates.render_logrotate(settings, release))
+    if on_server:  # elsewhere /run/slipway lies in the state folder
+        _write(Path("/etc/tmpfiles.d/slipway.conf"), folders.after_boot())
     generation = settings.paths.nginx / "generation.conf"
     if not generation.exists():
         generation.write_text('return 200 "0\\n";\n')

@@ -13,6 +13,8 @@ from slipway.setup import postgresql
 
 _MOST_OPEN_FILES = 65536
 _MOST_WORKERS = 4
+_ONLY_ON_SERVERS = ("firewall.service.j2",)
+"""In local mode the machine is somebody else's."""
 
 
 def render_units(settings: Settings, release: Path) -> dict[str, str]:
@@ -21,6 +23,8 @@ def render_units(settings: Settings, release: Path) -> dict[str, str]:
     values = _values(settings)
     units = {}
     for name in sorted(templates.list_templates(extensions=["j2"])):
+        if name in _ONLY_ON_SERVERS and settings.mode is not Mode.SERVER:
+            continue
         unit = name.removesuffix(".j2")
         own = f"slipway-{settings.id}.target" if unit == "slipway.target" else f"slipway-{settings.id}-{unit}"
         units[own] = templates.get_template(name).render(values)
@@ -55,6 +59,9 @@ def _values(settings: Settings) -> dict[str, object]:
     return {
         "id": settings.id,
         "paths": settings.paths,
+        "memory": _memory(),
+        "kept_back": kept_back(_memory()),
+        "is_server": settings.mode is Mode.SERVER,
         "switches_users": settings.switches_users,
         "wanted_by": "multi-user.target" if settings.mode is Mode.SERVER else "default.target",
         "python": settings.paths.current / "venv/bin/python",
@@ -63,11 +70,23 @@ def _values(settings: Settings) -> dict[str, object]:
         "nginx": find_program("nginx", "nginx-light"),
         "workers": min(os.cpu_count() or 1, _MOST_WORKERS),
         "open_files": min(_MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
-        "address": settings.http.address,
+        "address": settings.http.listen_prefix,
+        "ipv6": settings.http.ipv6,
         "port": settings.http.port,
+        "plain_port": settings.http.plain_port,
         "panel": settings.http.panel,
         "tls": settings.http.tls,
     }
+
+
+def kept_back(memory: int) -> int:
+    """Of a server's memory, what apps and builds may never take: a fifth, from 200 to 1,024. In MB."""
+    return max(200, min(1024, memory // 5))
+
+
+def _memory() -> int:
+    """The machine's, in MB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 def find_program(name: str, package: str) -> str:

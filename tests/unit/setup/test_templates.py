@@ -25,7 +25,8 @@ def test_every_unit_carries_the_installations_id(mode: Mode) -> None:
 def test_only_what_must_be_root_is_root() -> None:
     units = templates.render_units(settings(Mode.SERVER), RELEASE)
     as_root = {name for name, text in units.items() if name.endswith(".service") and "User=" not in text}
-    assert as_root == {"slipway-ab12-host.service", "slipway-ab12-nginx.service"}  # nginx's workers are not
+    root = {"slipway-ab12-host.service", "slipway-ab12-nginx.service", "slipway-ab12-firewall.service"}
+    assert as_root == root  # nginx's workers are not
 
 
 def test_in_session_mode_nothing_names_a_user_or_a_production_path() -> None:

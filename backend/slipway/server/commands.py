@@ -1,0 +1,34 @@
+"""`slipway server install|uninstall`: what install.sh calls once a release lies in /opt/slipway."""
+
+import argparse
+import sys
+
+from slipway.errors import SlipwayError
+from slipway.server.installing import install
+from slipway.server.uninstalling import uninstall
+
+
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.verb == "install":
+            install(address=arguments.listen, base_domain=arguments.base)
+        else:
+            uninstall(with_data=arguments.with_data)
+    except SlipwayError as error:
+        print(f"slipway: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway server", description="Slipway on this server.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    installing = verbs.add_parser("install", help="install, repair or upgrade, with the release in /opt/slipway")
+    installing.add_argument("--listen", metavar="ADDRESS", help="the address that nginx listens on; all if not given")
+    installing.add_argument(
+        "--base", metavar="DOMAIN", help="the panel's name, and what apps' names end with; one of the server's address"
+    )
+    uninstalling = verbs.add_parser("uninstall", help="stop and remove Slipway")
+    uninstalling.add_argument("--with-data", action="store_true", help="the apps' data and the database too")
+    return parser

@@ -1,0 +1,65 @@
+"""`slipway server install`: from a release in /opt/slipway to a panel that answers. Again: repairs, or upgrades."""
+
+from pathlib import Path
+
+import msgspec
+
+from slipway import settings as installed
+from slipway.server import address as addresses
+from slipway.server import firewall
+from slipway.server.machine import Machine
+from slipway.settings import Http, Installation, Mode, Settings
+from slipway.setup import certificate, files, starting
+from slipway.setup.world import run_in
+
+HTTPS, HTTP = 443, 80
+ALL = "*"
+SETTINGS = Path("/etc/slipway/slipway.toml")
+
+
+def install(*, address: str | None, base_domain: str | None) -> None:
+    """Raises SlipwayError with what is in the way; what ran before goes on."""
+    settings = _settings(address, base_domain)
+    machine = Machine(settings)
+    fresh_code = machine.is_running()
+    starting.provision(machine, settings)
+    _write_firewall(settings)
+    own = f"slipway-{settings.id}"
+    run_in(machine, [*machine.systemctl, "daemon-reload"])
+    run_in(machine, [*machine.systemctl, "enable", f"{own}.target"])
+    starting.start_units(machine, settings, fresh_code=fresh_code)
+    starting.await_panel(settings.paths.tls, machine, settings)
+    print(f"address {settings.panel_url}")
+    print(f"fingerprint {certificate.fingerprint(settings)}")
+
+
+def _settings(address: str | None, base_domain: str | None) -> Settings:
+    """Those that are there, changed where asked for, or new ones; on disk when this returns."""
+    if SETTINGS.exists():
+        settings = installed.load(SETTINGS)
+    else:
+        listen = address or ALL
+        base = base_domain or addresses.name_of(addresses.outward_address() if listen == ALL else listen)
+        settings = Settings(
+            Installation(files.fresh_id(), Mode.SERVER),
+            Http(port=HTTPS, plain_port=HTTP, address=listen, tls=True, base_domain=base, panel=base),
+        )
+    http = settings.http
+    wanted = msgspec.structs.replace(
+        settings,
+        http=msgspec.structs.replace(
+            http,
+            address=address or http.address,
+            ipv6=(address or http.address) == ALL and Path("/proc/net/if_inet6").exists(),
+            base_domain=base_domain or http.base_domain,
+            panel=base_domain or http.panel,
+        ),
+    )
+    SETTINGS.parent.mkdir(parents=True, exist_ok=True)
+    files.write_settings(SETTINGS, wanted)
+    files.make_key(wanted.paths.key)
+    return wanted
+
+
+def _write_firewall(settings: Settings) -> None:
+    files.replace(settings.paths.etc / "firewall.nft", firewall.rules(settings).encode(), mode=0o644)
