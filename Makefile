@@ -1,13 +1,16 @@
 # What people type. Each command installs what it needs (as root, on Debian or Ubuntu).
 PYTHON = .venv/bin/python
 
-.PHONY: try test lint bench lock schema packages
+.PHONY: try test vps lint bench lock schema packages
 
 try: ## Run Slipway on this machine, in ./.slipway
 	./install.sh --try
 
 test: .venv packages ui/node_modules ## Every test; BROWSER tests use Debian's chromium
 	$(PYTHON) -m pytest $(TESTS)
+
+vps: .venv packages ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots
+	$(PYTHON) -m pytest $(or $(TESTS),tests/vps)
 
 lint: .venv ## Style, types, layers, shell scripts
 	.venv/bin/ruff check

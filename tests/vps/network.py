@@ -1,0 +1,52 @@
+"""Networks for test servers: each has a namespace of its own, and reaches the outside through this machine.
+
+A server listens on its own ports 80 and 443 and has firewall rules of its own, and this machine's are not touched but
+for one table that hides the servers' addresses behind its own.
+"""
+
+import subprocess
+from pathlib import Path
+
+_TABLE = "slipway_vps"
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+class Network:
+    """10.78.N.1 is this machine, 10.78.N.2 the server."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"slipway-vps-{number}"
+        self._outside, self._inside = f"vps{number}", f"vps{number}p"
+        self.gateway, self.address = f"10.78.{number}.1", f"10.78.{number}.2"
+
+    @property
+    def path(self) -> Path:
+        return Path("/run/netns") / self.name
+
+    def make(self) -> None:
+        self.remove()
+        _FORWARD.write_text("1")
+        rules = f"""table ip {_TABLE} {{
+            chain leaving {{ type nat hook postrouting priority srcnat; ip saddr 10.78.0.0/16 masquerade; }}
+        }}"""
+        _run("nft", f"table ip {_TABLE}\ndelete table ip {_TABLE}\n{rules}", argv=["-f", "-"])
+        for command in (
+            ["netns", "add", self.name],
+            ["link", "add", self._outside, "type", "veth", "peer", "name", self._inside],
+            ["link", "set", self._inside, "netns", self.name],
+            ["addr", "add", f"{self.gateway}/24", "dev", self._outside],
+            ["link", "set", self._outside, "up"],
+            ["-n", self.name, "addr", "add", f"{self.address}/24", "dev", self._inside],
+            ["-n", self.name, "link", "set", self._inside, "up"],
+            ["-n", self.name, "link", "set", "lo", "up"],
+            ["-n", self.name, "route", "add", "default", "via", self.gateway],
+        ):
+            _run("ip", argv=command)
+
+    def remove(self) -> None:
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "del", self._outside], capture_output=True, check=False)
+
+
+def _run(program: str, given: str = "", *, argv: list[str]) -> None:
+    subprocess.run([program, *argv], input=given, check=True, capture_output=True, text=True)
