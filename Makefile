@@ -9,7 +9,8 @@ try: ## Run Slipway on this machine, in ./.slipway
 test: .venv packages ui/node_modules ## Every test; BROWSER tests use Debian's chromium
 	$(PYTHON) -m pytest $(TESTS)
 
-vps: .venv packages ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots
+vps: .venv ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots
+	./install.sh --packages-for-test-servers
 	$(PYTHON) -m pytest $(or $(TESTS),tests/vps)
 
 lint: .venv ## Style, types, layers, shell scripts

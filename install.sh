@@ -14,7 +14,7 @@ main() {
       --base) server+=(--base "${2:?--base needs a domain}"); shift ;;
       --uninstall) action=uninstall ;;
       --with-data) removal+=(--with-data) ;;
-      --packages | --packages-for-tests) action=${1#--} ;;
+      --packages | --packages-for-tests | --packages-for-test-servers) action=${1#--} ;;
       --port) port=${2:?--port needs a number}; shift ;;
       --state) state=${2:?--state needs a folder}; shift ;;
       --no-example) example=no ;;
@@ -30,6 +30,8 @@ main() {
     uninstall) uninstall_server "${removal[@]}" ;;
     packages) install_packages "${PACKAGES[@]}" ;;
     packages-for-tests) install_packages "${PACKAGES[@]}" "${PACKAGES_FOR_TESTS[@]}" ;;
+    packages-for-test-servers)
+      install_packages "${PACKAGES[@]}" "${PACKAGES_FOR_TESTS[@]}" "${PACKAGES_FOR_TEST_SERVERS[@]}" ;;
     try) try_here "$state" "$port" "$example" "$tls" ;;
   esac
 }
@@ -47,7 +49,7 @@ sudo ./install.sh --uninstall [--with-data]
     (8080, or the next free one), and put an example app live. Again: resume it,
     or bring a running one to the code that lies here now. With --tls it speaks HTTPS,
     with a certificate that it makes itself.
-./install.sh --packages | --packages-for-tests
+./install.sh --packages | --packages-for-tests | --packages-for-test-servers
     Only install the packages that Slipway, or its tests, need (as root, on Debian).
 TEXT
 }
@@ -63,7 +65,8 @@ PACKAGES=(
   python3 python3-venv python3-dev gcc pkg-config libsystemd-dev
 )
 PACKAGES_OF_A_SERVER=(nftables logrotate)
-PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk debootstrap systemd-container nftables iproute2)
+PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables)
+PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2)
 
 # ---- a server ------------------------------------------------------------------------------------------------------
 
