@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slipway.errors import Unavailable
 from slipway.settings import Mode, Settings
+from slipway.setup import memory
 
 _PROGRAMS = Path("/usr/lib/postgresql")
 """Debian's: one folder for each major version."""
@@ -55,8 +56,7 @@ def shared_buffers(mode: Mode) -> int:
     """In MB. On a server a thirty-second of its memory, from 16 to 256; elsewhere the machine is somebody else's."""
     if mode is not Mode.SERVER:
         return 32
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    return max(16, min(256, memory // 32))
+    return max(16, min(256, memory.total() // 32))
 
 
 def _major(path: Path) -> int:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slipway.errors import Unavailable
 from slipway.settings import Mode, Settings
-from slipway.setup import postgresql
+from slipway.setup import memory, postgresql
 
 _MOST_OPEN_FILES = 65536
 _MOST_WORKERS = 4
@@ -59,8 +59,8 @@ def _values(settings: Settings) -> dict[str, object]:
     return {
         "id": settings.id,
         "paths": settings.paths,
-        "memory": _memory(),
-        "kept_back": kept_back(_memory()),
+        "memory": memory.total(),
+        "kept_back": kept_back(memory.total()),
         "is_server": settings.mode is Mode.SERVER,
         "switches_users": settings.switches_users,
         "wanted_by": "multi-user.target" if settings.mode is Mode.SERVER else "default.target",
@@ -79,14 +79,9 @@ def _values(settings: Settings) -> dict[str, object]:
     }
 
 
-def kept_back(memory: int) -> int:
+def kept_back(total: int) -> int:
     """Of a server's memory, what apps and builds may never take: a fifth, from 200 to 1,024. In MB."""
-    return max(200, min(1024, memory // 5))
-
-
-def _memory() -> int:
-    """The machine's, in MB."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return max(200, min(1024, total // 5))
 
 
 def find_program(name: str, package: str) -> str:
