@@ -81,9 +81,12 @@ class _ByName(http.client.HTTPSConnection):
 
 def journal_tail(world: World, settings: Settings, *, lines: int = 60) -> str:
     """What the installation's own units said last."""
-    field = "_SYSTEMD_USER_UNIT" if world.mode is Mode.SESSION else "_SYSTEMD_UNIT"
-    names = ("postgresql", "migrate", "nginx", "host", "daemon")
-    matches = [f"{field}=slipway-{settings.id}-{name}.service" for name in names]
+    said_by = "_SYSTEMD_USER_UNIT" if world.mode is Mode.SESSION else "_SYSTEMD_UNIT"
+    units = [f"slipway-{settings.id}-{name}.service" for name in ("postgresql", "migrate", "nginx", "host", "daemon")]
+    matches = [f"{said_by}={unit}" for unit in units]
+    # What systemd says about them: why one could not be started at all.
+    for said_about in ("UNIT", "USER_UNIT"):
+        matches += ["+", *(f"{said_about}={unit}" for unit in units)]
     read = ["journalctl", "--no-pager", "--output=short", f"--lines={lines}", "--quiet", *matches]
     said = subprocess.run(world.entering(read), capture_output=True, text=True, check=False).stdout
     return "\n".join(line[:_LONGEST_LINE] for line in said.splitlines())
