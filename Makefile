@@ -6,8 +6,9 @@ PYTHON = .venv/bin/python
 try: ## Run Slipway on this machine, in ./.slipway
 	./install.sh --try
 
-test: .venv packages ui/node_modules ## Every test; BROWSER tests use Debian's chromium
-	$(PYTHON) -m pytest $(TESTS)
+# Most of a test's time is waiting (for builds, health checks, drains): two processes share what files there are.
+test: .venv packages ui/node_modules ## Every test, or TESTS=path; the browser's use Debian's chromium
+	$(PYTHON) -m pytest $(or $(TESTS),--numprocesses=2 --dist=loadfile)
 
 vps: .venv ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots
 	./install.sh --packages-for-test-servers

@@ -327,7 +327,7 @@ copy_code() {
 add_environment() {
   local state=$1 release=$2 made current=/opt/slipway/current site scripts
   made=${SLIPWAY_VENV:-$(parts "$state")/venv-$(sha256sum <"$SOURCE/requirements.lock" | cut -c1-12)}
-  [ -d "$made" ] || make_environment "$made"
+  make_once "$made" make_environment "$made"
   link_tree "$made" "$release/venv"
   [ "$(id -u)" = 0 ] || current=$state/opt/slipway/current
   site=$(echo "$release"/venv/lib/python3.*/site-packages)
@@ -338,11 +338,22 @@ add_environment() {
   "$release/venv/bin/python" -m compileall -q "$release/backend"
 }
 
+# Two installations may share their parts and begin at once.
+make_once() {
+  local made=$1 lock
+  shift
+  [ ! -d "$made" ] || return 0
+  mkdir -p "$(dirname "$made")"
+  exec {lock}>"$made.lock"
+  flock "$lock"
+  [ -d "$made" ] || "$@"
+  exec {lock}>&-
+}
+
 make_environment() {
   local made=$1
   say "Installing Slipway's Python packages"
   rm -rf "$made.new"
-  mkdir -p "$(dirname "$made")"
   "$PYTHON" -m venv "$made.new"
   # pip would keep a cache in the home of whoever installs.
   quietly "$made.new/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps \
@@ -354,17 +365,20 @@ add_assets() {
   local state=$1 release=$2 made
   [ -f "$SOURCE/ui/package.json" ] || return 0
   made=$(parts "$state")/node_modules-$(cat "$SOURCE"/ui/package*.json | sha256sum | cut -c1-12)
-  if [ ! -d "$made" ]; then
-    say "Installing the pages' JavaScript packages"
-    rm -rf "$made.new"
-    mkdir -p "$made.new"
-    cp "$SOURCE"/ui/package*.json "$made.new/"
-    # npm would keep its cache and logs in the home of whoever installs.
-    (cd "$made.new" && quietly npm ci --cache "$made.new/.npm" --ignore-scripts --no-audit --no-fund --no-update-notifier)
-    rm -rf "$made.new/.npm"
-    mv "$made.new" "$made"
-  fi
+  make_once "$made" make_assets "$made"
   [ ! -d "$made/node_modules" ] || link_tree "$made/node_modules" "$release/ui/node_modules"
+}
+
+make_assets() {
+  local made=$1
+  say "Installing the pages' JavaScript packages"
+  rm -rf "$made.new"
+  mkdir -p "$made.new"
+  cp "$SOURCE"/ui/package*.json "$made.new/"
+  # npm would keep its cache and logs in the home of whoever installs.
+  (cd "$made.new" && quietly npm ci --cache "$made.new/.npm" --ignore-scripts --no-audit --no-fund --no-update-notifier)
+  rm -rf "$made.new/.npm"
+  mv "$made.new" "$made"
 }
 
 # Where expensive parts of releases are kept; one folder can serve several states.

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -78,7 +79,7 @@ def free_port() -> int:
 
 def quiet_port() -> int:
     """A free one that is neither given to outgoing connections nor to apps of a box."""
-    for port in range(9000, 10000):
+    for port in random.sample(range(9000, 10000), 1000):  # another process of tests looks too
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("every port from 9000 to 9999 is taken")
