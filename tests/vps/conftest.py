@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.vps import authority, images
+from tests.vps.network import Network
 from tests.vps.servers import Server, booted
 
 GIT = "git.example.test"
@@ -91,6 +92,8 @@ class Installed:
     """A server as the one line left it, switched off; what the line printed."""
 
     system: str
+    network: Network
+    """Its address is in the names that it answers to."""
     layer: Path
     said: str
 
@@ -99,7 +102,8 @@ class Installed:
 def installed(request: pytest.FixtureRequest, provider: Provider) -> Iterator[Installed]:
     if reason := why_not():
         pytest.skip(reason)
-    server = Server(request.param, 1)
+    network = Network()
+    server = Server(request.param, network)
     try:
         server.boot()
         serving = provider.serve(server)
@@ -110,15 +114,16 @@ def installed(request: pytest.FixtureRequest, provider: Provider) -> Iterator[In
         finally:
             serving.terminate()
             serving.wait()
-        yield Installed(request.param, server.shut_down(), done.stdout)
+        yield Installed(request.param, network, server.shut_down(), done.stdout)
     finally:
         server.end()
+        network.give_back()
 
 
 @pytest.fixture
 def server(installed: Installed, provider: Provider) -> Iterator[Server]:
     """A server with Slipway on it, for one test, which may do anything to it."""
-    with booted(installed.system, 1, installed.layer) as one:
+    with booted(installed.system, installed.network, installed.layer) as one:
         serving = provider.serve(one)
         try:
             one.until(lambda: one.run("slipway", "status").returncode == 0, "Slipway is well")

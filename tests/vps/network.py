@@ -4,17 +4,23 @@ A server listens on its own ports 80 and 443 and has firewall rules of its own, 
 for one table that hides the servers' addresses behind its own.
 """
 
+import fcntl
 import subprocess
 from pathlib import Path
+from typing import IO
 
 _TABLE = "slipway_vps"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
-class Network:
-    """10.78.N.1 is this machine, 10.78.N.2 the server."""
+_LOCKS = Path("/run/slipway-vps")
 
-    def __init__(self, number: int) -> None:
+
+class Network:
+    """10.78.N.1 is this machine, 10.78.N.2 the server. N is one that no other run of tests has."""
+
+    def __init__(self) -> None:
+        number, self._lock = _free_number()
         self.name = f"slipway-vps-{number}"
         self._outside, self._inside = f"vps{number}", f"vps{number}p"
         self.gateway, self.address = f"10.78.{number}.1", f"10.78.{number}.2"
@@ -29,6 +35,7 @@ class Network:
         rules = f"""table ip {_TABLE} {{
             chain leaving {{ type nat hook postrouting priority srcnat; ip saddr 10.78.0.0/16 masquerade; }}
         }}"""
+        # In one transaction: other servers' connections go on.
         _run("nft", f"table ip {_TABLE}\ndelete table ip {_TABLE}\n{rules}", argv=["-f", "-"])
         for command in (
             ["netns", "add", self.name],
@@ -43,9 +50,28 @@ class Network:
         ):
             _run("ip", argv=command)
 
+    def give_back(self) -> None:
+        """For other runs to use."""
+        self.remove()
+        self._lock.close()
+
     def remove(self) -> None:
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", self._outside], capture_output=True, check=False)
+
+
+def _free_number() -> tuple[int, IO[str]]:
+    """→ a number, and what holds it: the kernel lets go of the lock when this process ends."""
+    _LOCKS.mkdir(exist_ok=True)
+    for number in range(1, 250):
+        lock = (_LOCKS / str(number)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return number, lock
+    raise AssertionError("249 test servers run already")
 
 
 def _run(program: str, given: str = "", *, argv: list[str]) -> None:

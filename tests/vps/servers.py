@@ -42,10 +42,10 @@ exec systemd-nspawn --quiet --directory="{layer}/root" --register=no --keep-unit
 
 
 class Server:
-    def __init__(self, system: str, number: int, *installed: Path) -> None:
+    def __init__(self, system: str, network: Network, *installed: Path) -> None:
         """`installed`: layers of servers that were shut down, which this one goes on from."""
         self.system = system
-        self.network = Network(number)
+        self.network = network
         self.network.remove()
         self.name = self.network.name
         self._below = [*installed, images.base(system)]
@@ -188,8 +188,8 @@ def _roots() -> list[Path]:
 
 
 @contextlib.contextmanager
-def booted(system: str, number: int, *installed: Path) -> Iterator[Server]:
-    one = Server(system, number, *installed)
+def booted(system: str, network: Network, *installed: Path) -> Iterator[Server]:
+    one = Server(system, network, *installed)
     try:
         one.boot()
         yield one
