@@ -5,7 +5,7 @@ import itertools
 import json
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from slipway.host.protocol import (
     PutRelease,
     PutSite,
     RemoveEnvironment,
+    RemoveMirror,
     RunningInstance,
     StartBuild,
     StartFetch,
@@ -77,6 +78,8 @@ class Rig:
     box: Any
     host: Host
     repository: Path
+    fetched: set[int] = field(default_factory=set)
+    """Apps that have a mirror now."""
 
     @property
     def state(self) -> Path:
@@ -104,6 +107,7 @@ class Rig:
 
     async def fetch(self, app: int, branch: str = "main", commit: str | None = None, repository: str = "") -> Work:
         number = next(numbers)
+        self.fetched.add(app)
         await self.host.call(
             StartFetch(number, app, repository or str(self.repository), branch, commit),
         )
@@ -242,7 +246,7 @@ def installation(state: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def rig(box: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+async def rig(box: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     repository = tmp_path_factory.mktemp("repositories") / "app"
     repository.mkdir()
     git(repository, "init", "-q", "-b", "main")
@@ -250,6 +254,8 @@ def rig(box: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     daemon = [f"{made.prefix}-{name}" for name in ("daemon.service", "web.socket", "admin.socket")]
     box.enter("systemctl", "--user", "stop", *daemon)
     yield made
+    for app in made.fetched:
+        await made.host.call(RemoveMirror(app))
     box.enter("systemctl", "--user", "start", *reversed(daemon))
 
 
