@@ -7,6 +7,7 @@ machine's root group would take over every process of the machine).
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,11 +136,24 @@ class Server:
 
     def run(self, *argv: str, timeout: float = 120, given: str | None = None) -> "subprocess.CompletedProcess[str]":
         """A command in it, as its root; its exit code is not checked. Raises LookupError where it does not run."""
-        clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
-        enter = ["nsenter", "--target", str(self._leader()), "--all", "--wdns=/", "--", *clean]
         return subprocess.run(
-            [*enter, *argv], input=given, capture_output=True, text=True, timeout=timeout, check=False
+            self.entering(*argv), input=given, capture_output=True, text=True, timeout=timeout, check=False
         )
+
+    def entering(self, *argv: str) -> list[str]:
+        """The command of this machine that runs a command in it. Raises LookupError where it does not run."""
+        clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
+        return ["nsenter", "--target", str(self._leader()), "--all", "--wdns=/", "--", *clean, *argv]
+
+    def limit_memory(self, megabytes: int) -> None:
+        """Give it so much, as a small server has it, and let its kernel say so; until it is booted again."""
+        for root in _roots():
+            for name in ("memory.limit_in_bytes", "memory.max"):
+                if (limit := root / self.name / name).exists():
+                    limit.write_text(str(megabytes * 2**20))
+        told = re.sub(r"(?m)^MemTotal:.*", f"MemTotal: {megabytes * 1024} kB", self.must("cat", "/proc/meminfo"))
+        self.put("/run/meminfo", told)
+        self.must("mount", "--bind", "/run/meminfo", "/proc/meminfo")
 
     def must(self, *argv: str, timeout: float = 120) -> str:
         done = self.run(*argv, timeout=timeout)

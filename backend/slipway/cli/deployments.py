@@ -28,14 +28,18 @@ def deploy(app: str, commit: str | None, wait: bool, environment: str, as_json: 
 
 @click.command("rollback")
 @click.argument("app")
-@click.option("--to", metavar="vN", help="The release; the one before the live one unless given.")
+@click.argument("release", metavar="[vN]", required=False)
+@click.option("--to", metavar="vN", help="The same as [vN]: the release; the one before the live one unless given.")
 @click.option("--wait", is_flag=True, help="Print the log, and end with the deployment: 0 live, 1 not.")
 @options.environment
 @options.as_json
-def rollback(app: str, to: str | None, wait: bool, environment: str, as_json: bool) -> None:
+def rollback(app: str, release: str | None, to: str | None, wait: bool, environment: str, as_json: bool) -> None:
     """Make an earlier release live again."""
     client = Client()
-    number = None if to is None else _release_number(to)
+    if to is not None and release is not None and to != release:
+        raise click.UsageError(f"Roll back to {release} or to {to}? Name one release.")
+    wanted = release or to
+    number = None if wanted is None else _release_number(wanted)
     asked = client.post("apps", app, "environments", environment, "rollback", body={"to": number})
     _finish(client, app, asked, wait, as_json)
 

@@ -1,12 +1,13 @@
 """`slipway server install`: from a release in /opt/slipway to a panel that answers. Again: repairs, or upgrades."""
 
+import contextlib
 from pathlib import Path
 
 import msgspec
 
 from slipway import settings as installed
 from slipway.server import address as addresses
-from slipway.server import firewall
+from slipway.server import firewall, upgrading
 from slipway.server.machine import Machine
 from slipway.settings import Http, Installation, Mode, Settings
 from slipway.setup import certificate, files, starting
@@ -27,8 +28,9 @@ def install(*, address: str | None, base_domain: str | None) -> None:
     own = f"slipway-{settings.id}"
     run_in(machine, [*machine.systemctl, "daemon-reload"])
     run_in(machine, [*machine.systemctl, "enable", f"{own}.target"])
-    starting.start_units(machine, settings, fresh_code=fresh_code)
-    starting.await_panel(settings.paths.tls, machine, settings)
+    with upgrading.put_back_on_failure(machine, settings) if fresh_code else contextlib.nullcontext():
+        starting.start_units(machine, settings, fresh_code=fresh_code)
+        starting.await_panel(settings.paths.tls, machine, settings)
     print(f"address {settings.panel_url}")
     print(f"fingerprint {certificate.fingerprint(settings)}")
 

@@ -1,8 +1,9 @@
 """How much memory the machine has."""
 
-import os
+from pathlib import Path
 
 
-def total() -> int:
-    """In MB."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+def total(told: Path = Path("/proc/meminfo")) -> int:
+    """In MB. As the kernel tells it there: in a provider's container that is the container's share (lxcfs)."""
+    line = next(line for line in told.read_text().splitlines() if line.startswith("MemTotal:"))
+    return int(line.split()[1]) // 1024

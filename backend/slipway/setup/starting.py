@@ -23,14 +23,21 @@ def provision(world: World, settings: Settings) -> None:
 
 
 def start_units(world: World, settings: Settings, *, fresh_code: bool) -> None:
-    """Start what does not run; with `fresh_code`, make what runs take it up too."""
+    """Start what does not run; with `fresh_code`, make what runs take it up too. Raises Unavailable with the reason."""
     own = f"slipway-{settings.id}"
-    run_in(world, [*world.systemctl, "daemon-reload"])
+    steps = [["daemon-reload"], ["start", f"{own}.target"]]
     if fresh_code:
-        run_in(world, [*world.systemctl, "restart", f"{own}-migrate.service"])
-        run_in(world, [*world.systemctl, "try-restart", f"{own}-host.service", f"{own}-daemon.service"])
-        run_in(world, [*world.systemctl, "reload", f"{own}-nginx.service"])
-    run_in(world, [*world.systemctl, "start", f"{own}.target"])
+        steps[1:1] = [
+            ["restart", f"{own}-migrate.service"],
+            ["try-restart", f"{own}-host.service", f"{own}-daemon.service"],
+            ["reload", f"{own}-nginx.service"],
+        ]
+    try:
+        for step in steps:
+            run_in(world, [*world.systemctl, *step])
+    except Unavailable as error:
+        # systemctl only says that it failed.
+        raise Unavailable(f"{error.message}\nWhat the units said last:\n{journal_tail(world, settings)}") from error
 
 
 def await_panel(tls: Path, world: World, settings: Settings) -> None:

@@ -1,9 +1,11 @@
 """What only a server has: folders after a boot, memory kept back, a certificate with a fingerprint."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from slipway.setup import memory
 from slipway.setup.folders import FOLDERS, after_boot
 from slipway.setup.templates import kept_back
 
@@ -19,3 +21,9 @@ def test_what_a_boot_empties_is_made_again_with_the_same_owners_and_modes() -> N
 @pytest.mark.parametrize(("memory", "kept"), [(512, 200), (1024, 204), (4096, 819), (65536, 1024)])
 def test_a_part_of_the_memory_is_no_apps(memory: int, kept: int) -> None:
     assert kept_back(memory) == kept
+
+
+def test_memory_is_what_the_kernel_tells_in_kilobytes(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:        1001216 kB\nMemFree:          99999 kB\n")
+    assert memory.total(tmp_path / "meminfo") == 977
+    assert memory.total() > 100

@@ -25,7 +25,10 @@ async def fetch(tools: Tools, attempt: Attempt) -> None:
 def _what_to_do(attempt: Attempt, reason: str) -> str:
     app, environment = attempt.app, attempt.environment
     if not reason.startswith(NO_BRANCH):
-        return f"The address is {app.repository}; to change it: `slipway apps change {app.name} --repo URL`."
+        command = f"slipway apps change {app.name} --repo URL"
+        return f"The address is {app.repository}; to change it: the app's settings, or `{command}`."
     if environment.branch is not None:
-        return f"To deploy another one: `slipway settings {app.name} -e {environment.name} --branch NAME`."
-    return f"To deploy another one: `slipway apps change {app.name} --branch NAME`."
+        command = f"slipway settings {app.name} -e {environment.name} --branch NAME"
+    else:
+        command = f"slipway apps change {app.name} --branch NAME"
+    return f"To deploy another one: the settings, or `{command}`."
