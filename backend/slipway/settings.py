@@ -106,12 +106,31 @@ class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events_days: Annotated[int, msgspec.Meta(ge=1, le=36500)] = 365
 
 
+SYSTEMS_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+class Certificates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of an authority that speaks ACME (RFC 8555), in place of the installation's own."""
+
+    obtain: bool = True
+    acme_server: Annotated[str, msgspec.Meta(pattern=r"\Ahttps://[A-Za-z0-9._:/-]{1,500}\Z")] = LETS_ENCRYPT
+    """The address of the authority's directory."""
+    email: Annotated[str, msgspec.Meta(pattern=r"\A([A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,189})?\Z")] = ""
+    """Where the authority writes to; empty: nowhere."""
+    trusted: Annotated[str, msgspec.Meta(pattern=r"\A/[A-Za-z0-9._/+-]{1,500}\Z")] = SYSTEMS_AUTHORITIES
+    """A file with the authorities that are believed when the ACME server itself is asked."""
+    retry_seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 300
+    """After a first failure; twice as long after each further one, up to a day."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     http: Http
     apps: Apps = Apps()
     limits: Limits = Limits()
     history: History = History()
+    certificates: Certificates = Certificates()
     prefix: str = ""
     """Put before every path below. Empty but in session mode, where nothing can be mounted."""
 
@@ -175,8 +194,13 @@ class Paths(msgspec.Struct, frozen=True):
         return self.etc / "tls"
 
     @property
+    def certificates(self) -> Path:
+        """<hostname>.pem: chain and key of a hostname that has its own. Root's."""
+        return self.tls / "names"
+
+    @property
     def nginx(self) -> Path:
-        """nginx.conf, snippets/ and sites/, written by the host agent."""
+        """nginx.conf, snippets/, sites/ and certificates/, written by the host agent."""
         return self.etc / "nginx"
 
     @property
@@ -187,6 +211,16 @@ class Paths(msgspec.Struct, frozen=True):
     def mirrors(self) -> Path:
         """mirrors/<app id>: bare repositories, owned by the fetch user."""
         return self.var / "mirrors"
+
+    @property
+    def certbot(self) -> Path:
+        """state/ and results/ of certbot's user."""
+        return self.var / "certbot"
+
+    @property
+    def acme(self) -> Path:
+        """What nginx serves where a certificate authority looks."""
+        return self.var / "acme"
 
     @property
     def agent(self) -> Path:

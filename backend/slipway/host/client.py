@@ -12,12 +12,14 @@ from slipway.host.frames import frame, read_frame
 from slipway.host.protocol import (
     AgentStatus,
     Box,
+    CertificateFacts,
     Changed,
     EnvironmentUsers,
     ExitRecords,
     Exits,
     FindWork,
     Inspect,
+    InstallCertificate,
     Key,
     PrepareEnvironment,
     ReadKey,
@@ -59,6 +61,8 @@ class Host:
     async def call(self, verb: Inspect) -> Box: ...
     @overload
     async def call(self, verb: Exits) -> ExitRecords: ...
+    @overload
+    async def call(self, verb: InstallCertificate) -> CertificateFacts: ...
     @overload
     async def call(self, verb: Verb) -> object: ...
     async def call(self, verb: Verb) -> object:

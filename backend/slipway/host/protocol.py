@@ -33,11 +33,12 @@ Variables = dict[str, str]
 
 
 class WorkKind(StrEnum):
-    """What runs once and ends: in a unit of its own, named by kind and the deployment's id."""
+    """What runs once and ends: in a unit of its own, named by kind and the id of its deployment or certificate."""
 
     FETCH = "fetch"
     BUILD = "build"
     RELEASE_COMMAND = "release"
+    CERTIFICATE = "certificate"
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -278,10 +279,37 @@ class Watch(Verb, frozen=True, tag="watch"):
     """→ a stream of Changed, one frame each; at least one frame (`unit` empty) every 15 s."""
 
 
+class ObtainCertificate(Verb, frozen=True, tag="obtain-certificate"):
+    """Have certbot ask the authority of the settings for a hostname's certificate: work of kind `certificate`. → Done.
+
+    Doing it again for the same id changes nothing until StopWork.
+    """
+
+    id: Id
+    hostname: Hostname
+
+
+class InstallCertificate(Verb, frozen=True, tag="install-certificate"):
+    """Check what ended work left, and have nginx serve it for the hostname. → CertificateFacts.
+
+    HostRefused where it is not a certificate of that name with its key, valid now: the one before stays.
+    """
+
+    id: Id
+    hostname: Hostname
+
+
+class RemoveCertificate(Verb, frozen=True, tag="remove-certificate"):
+    """Forget a hostname's certificate and key: the installation's own is served again. → Done."""
+
+    hostname: Hostname
+
+
 Request = (
     Status | ReadKey | PrepareEnvironment | RemoveEnvironment | RemoveMirror | StartFetch | StartBuild | PutRelease
     | StartReleaseCommand | FindWork | StopWork | StartInstances | StopInstances | Switch | PutSlot | PutSite
-    | RemoveSite | DeleteBuild | DeleteRelease | Inspect | Exits | Watch
+    | RemoveSite | DeleteBuild | DeleteRelease | Inspect | Exits | Watch | ObtainCertificate | InstallCertificate
+    | RemoveCertificate
 )  # fmt: skip
 
 
@@ -342,6 +370,8 @@ class Work(Answer, frozen=True, tag="work"):
     reason: str | None = None
     fetched: Fetched | None = None
     plan: Plan | None = None
+    wait_seconds: int = 0
+    """For how long it should not be tried again."""
 
 
 class RunningInstance(msgspec.Struct, frozen=True):
@@ -368,6 +398,18 @@ class Box(Answer, frozen=True, tag="box"):
     """Environments that have users or folders here."""
     builds: tuple[Id, ...]
     work: tuple[tuple[WorkKind, Id], ...]
+    certificates: tuple[Hostname, ...] = ()
+    """Hostnames that have one of an authority."""
+
+
+class CertificateFacts(Answer, frozen=True, tag="certificate-facts"):
+    """Of a certificate that nginx serves now. Times are in seconds since the epoch."""
+
+    hostname: Hostname
+    issuer: str
+    serial: str
+    not_before: float
+    not_after: float
 
 
 class ExitRecord(msgspec.Struct, frozen=True):
@@ -400,4 +442,4 @@ class Changed(Answer, frozen=True, tag="changed"):
     exit: bool = False
 
 
-Response = Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | ExitRecords | Changed
+Response = Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | ExitRecords | Changed

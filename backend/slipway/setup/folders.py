@@ -19,11 +19,17 @@ class Folder(msgspec.Struct, frozen=True):
 FOLDERS = (
     Folder("etc/slipway", 0o755),
     Folder("etc/slipway/tls", 0o755),
+    Folder("etc/slipway/tls/names", 0o700),
     Folder("etc/slipway/nginx", 0o755),
+    Folder("etc/slipway/nginx/certificates", 0o755),
     Folder("etc/slipway/nginx/sites", 0o755),
     Folder("etc/slipway/nginx/snippets", 0o755),
     Folder("var/lib/slipway", 0o755),
-    Folder("var/lib/slipway/acme", 0o755),
+    # What certbot puts here is served to whoever asks; the folders above its own are root's.
+    Folder("var/lib/slipway/acme", 0o755, owner="slipway-certbot", group="slipway-certbot"),
+    Folder("var/lib/slipway/certbot", 0o711),
+    Folder("var/lib/slipway/certbot/results", 0o700, owner="slipway-certbot", group="slipway-certbot"),
+    Folder("var/lib/slipway/certbot/state", 0o700, owner="slipway-certbot", group="slipway-certbot"),
     Folder("var/lib/slipway/agent", 0o700),
     Folder("var/lib/slipway/mirrors", 0o711, owner="slipway-fetch"),
     Folder("var/lib/slipway/postgresql", 0o700, owner="slipway-postgres", group="slipway-postgres"),

@@ -18,6 +18,7 @@ from slipway.settings import Mode, Settings
 FETCH_USER = "slipway-fetch"
 NGINX_USER = "slipway-nginx"
 CHECK_USER = "slipway-check"
+CERTBOT_USER = "slipway-certbot"
 DAEMON_USER = "slipway"
 
 

@@ -45,6 +45,17 @@ def remove(path: Path) -> None:
         sync_folder(path.parent)
 
 
+def remove_hostile(folder: Path, name: str) -> None:
+    """Remove a file where an unprivileged user writes; the folder above is root's. Of a link, the link itself goes."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.unlink(name, dir_fd=descriptor)
+    except (FileNotFoundError, IsADirectoryError):
+        pass
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -12,7 +12,7 @@ _INSTANCE = re.compile(
     r"-g(?P<generation>[0-9]{1,16})-s(?P<slot>[0-3])-(?P<process>[a-z][a-z0-9_-]{0,30})\.(?P<rank>[0-9]{1,2})\.service"
 )
 _WORK = re.compile(
-    r"slipway-(?P<installation>[a-z0-9]{4})-(?P<kind>fetch|build|release)-(?P<id>[1-9][0-9]{0,15})\.service"
+    r"slipway-(?P<installation>[a-z0-9]{4})-(?P<kind>fetch|build|release|certificate)-(?P<id>[1-9][0-9]{0,15})\.service"
 )
 
 
@@ -60,6 +60,9 @@ class Names:
 
     def site_check(self, environment: int, number: int) -> str:
         return f"{self.prefix}-check-{environment}-{number}.service"
+
+    def pair_check(self, number: int) -> str:
+        return f"{self.prefix}-check-certificate-{number}.service"
 
     def environment_slice(self, environment: int) -> str:
         return f"{self.prefix}-apps-e{environment}.slice"

@@ -12,17 +12,27 @@ from slipway.errors import Invalid
 from slipway.host.agent import exits, files
 from slipway.host.agent.box import NGINX_USER, Box
 from slipway.host.agent.systemd import UnitState
+from slipway.host.certifier.order import MAX_RESULT_BYTES as MAX_CERTIFICATE_BYTES
+from slipway.host.certifier.order import CertificateResult
+from slipway.host.certifier.order import result_name as certificate_name
 from slipway.host.fetcher.order import RESULT_FOLDER, FetchResult, result_name
 from slipway.host.protocol import Fetched, FindWork, Work, WorkKind, WorkState
 from slipway.plan import LOG_LIMIT_EXIT, PLAN_FILE, RESULT_FILE, BuildResult, Plan, validate
 
 MAX_RESULT_BYTES = 262_144
 MAX_REASON = 2000
+LONGEST_WAIT = 8 * 86400
+"""Seconds that an authority may ask to be left alone."""
 MAY_HAVE_RUN = (
     "It may have run, wholly or in part, and is not run again by itself. Look at what it changes, then deploy again."
 )
 
-_NOUN = {WorkKind.FETCH: "fetch", WorkKind.BUILD: "build", WorkKind.RELEASE_COMMAND: "release command"}
+_NOUN = {
+    WorkKind.FETCH: "fetch",
+    WorkKind.BUILD: "build",
+    WorkKind.RELEASE_COMMAND: "release command",
+    WorkKind.CERTIFICATE: "certificate's request",
+}
 
 
 class Sizes(msgspec.Struct, frozen=True):
@@ -63,6 +73,8 @@ def read(box: Box, verb: FindWork, unit: str, state: UnitState) -> Work:
                 return _fetch_result(box, verb.id, sizes, exited_well)
             case WorkKind.BUILD:
                 return _build_result(box, sizes, exited_well)
+            case WorkKind.CERTIFICATE:
+                return _certificate_result(box, verb.id, exited_well)
             case WorkKind.RELEASE_COMMAND:
                 if exited_well:
                     return Work(WorkState.ENDED, ok=True)
@@ -138,6 +150,16 @@ def _build_result(box: Box, sizes: Sizes, exited_well: bool) -> Work:
     if plan.public_folder is not None:
         _let_nginx_in(box, sizes.subject, has_processes=bool(plan.processes or plan.release_command))
     return Work(WorkState.ENDED, ok=True, plan=plan)
+
+
+def _certificate_result(box: Box, number: int, exited_well: bool) -> Work:
+    """What it holds is checked when it is installed."""
+    text = files.read_hostile(box.paths.certbot / "results", certificate_name(number), limit=MAX_CERTIFICATE_BYTES)
+    result = msgspec.json.decode(text, type=CertificateResult)
+    if exited_well and result.ok:
+        return Work(WorkState.ENDED, ok=True)
+    reason = _line(result.reason or "No certificate could be obtained.", MAX_REASON)
+    return Work(WorkState.ENDED, reason=reason, wait_seconds=max(0, min(result.not_before_seconds, LONGEST_WAIT)))
 
 
 def _let_nginx_in(box: Box, build: int, *, has_processes: bool) -> None:

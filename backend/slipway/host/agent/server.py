@@ -17,6 +17,7 @@ from pystemd.dbusexc import DBusBaseError
 from slipway import __version__
 from slipway.errors import HostRefused, Invalid, SlipwayError
 from slipway.host.agent import (
+    certificates,
     environments,
     exits,
     inspection,
@@ -40,13 +41,16 @@ from slipway.host.protocol import (
     Exits,
     FindWork,
     Inspect,
+    InstallCertificate,
     Key,
+    ObtainCertificate,
     PrepareEnvironment,
     PutRelease,
     PutSite,
     PutSlot,
     ReadKey,
     Refused,
+    RemoveCertificate,
     RemoveEnvironment,
     RemoveMirror,
     RemoveSite,
@@ -104,6 +108,9 @@ HANDLERS: dict[type[Verb], Handler] = {
     DeleteRelease: releases.delete,
     Inspect: inspection.inspect,
     Exits: exits.list_and_acknowledge,
+    ObtainCertificate: certificates.obtain,
+    InstallCertificate: certificates.install,
+    RemoveCertificate: certificates.remove_verb,
 }
 
 
@@ -122,6 +129,10 @@ def lock_name(verb: Verb) -> str | None:
             return environments.PREPARATION
         case RemoveMirror():
             return f"mirror {verb.app}"
+        case ObtainCertificate():
+            return f"work {WorkKind.CERTIFICATE} {verb.id}"
+        case InstallCertificate() | RemoveCertificate():
+            return f"certificate {verb.hostname}"
         case FindWork() | Inspect() | Exits() | Status() | ReadKey():
             return None
     return f"environment {verb.environment}"  # type: ignore[attr-defined]

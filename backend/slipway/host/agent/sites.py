@@ -40,7 +40,7 @@ async def put(box: Box, verb: PutSite) -> Done:
         await _check(box, verb)
         files.write(file, text)
         try:
-            await _activate(box)
+            await activate(box)
         except HostRefused:
             if last_good is None:
                 files.remove(file)
@@ -60,13 +60,21 @@ async def remove(box: Box, environment: int) -> None:
     async with box.lock("nginx"):
         if file.exists():
             files.remove(file)
-            await _activate(box)
+            await activate(box)
 
 
-def site_text(box: Box, verb: PutSite, *, listens: list[Words], listens_ipv6: Sequence[Words] = ()) -> str:
+def site_text(
+    box: Box,
+    verb: PutSite,
+    *,
+    listens: list[Words],
+    listens_ipv6: Sequence[Words] = (),
+    certificates: Path | None = None,
+) -> str:
     """The site as nginx reads it. Every slot's upstream is in it, so that a switch needs no new text.
 
-    `listens` are addresses or ports; `listens_ipv6` ports, on all addresses.
+    `listens` are addresses or ports; `listens_ipv6` ports, on all addresses; `certificates` is another folder than
+    nginx's own of what names the hostnames' certificates.
     """
     slots = [
         {"number": slot, "ports": [box.settings.port(verb.place, slot, rank) for rank in range(verb.web_count)]}
@@ -79,7 +87,8 @@ def site_text(box: Box, verb: PutSite, *, listens: list[Words], listens_ipv6: Se
         slots=slots,
         listens=listens,
         listens_ipv6=listens_ipv6,
-        hostnames=Words(*sorted(set(verb.hostnames))),
+        hostnames=sorted(set(verb.hostnames)),
+        certificates=certificates or box.paths.nginx / "certificates",
         live=box.paths.live,
         snippets=box.paths.nginx / "snippets",
     )
@@ -107,11 +116,14 @@ async def _check(box: Box, verb: PutSite) -> None:
     scratch = Path("/tmp") if box.settings.switches_users else staged / "scratch"  # noqa: S108
     if not box.settings.switches_users:
         scratch.mkdir(exist_ok=True)
-    files.write(site, site_text(box, verb, listens=[Words(f"unix:{scratch}/check.sock")]))
+    # Keys are not for this user to read: the names' own certificates are left out.
+    files.write(site, site_text(box, verb, listens=[Words(f"unix:{scratch}/check.sock")], certificates=staged))
     files.write(configuration, box.templates.render("check.conf.j2", site=site, scratch=scratch))
     files.write(output, "")
     unit = box.names.site_check(verb.environment, box.state.next_number())
-    box.put_unit(unit, box.units.site_check(verb.environment, box.own_account(CHECK_USER), configuration, output))
+    command = ("/usr/sbin/nginx", "-t", "-q", "-e", "stderr", "-c", str(configuration))
+    title = f"check site of environment {verb.environment}"
+    box.put_unit(unit, box.units.check(title, box.own_account(CHECK_USER), command, output))
     try:
         await box.systemd.start(unit)
     except HostRefused as error:
@@ -125,7 +137,7 @@ async def _check(box: Box, verb: PutSite) -> None:
         shutil.rmtree(staged)
 
 
-async def _activate(box: Box) -> None:
+async def activate(box: Box) -> None:
     """Have nginx read its configuration, and wait until it is the new one that answers. Raises HostRefused."""
     number = box.state.next_number()
     files.write(box.paths.nginx / "generation.conf", f'return 200 "{number}\\n";\n')

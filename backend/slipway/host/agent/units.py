@@ -117,14 +117,14 @@ class Units:
             slice=self.names.builds_slice,
         )
 
-    def site_check(self, environment: int, account: Account, configuration: Path, output: Path) -> str:
+    def check(self, title: str, account: Account, command: tuple[str, ...], output: Path) -> str:
+        """The unit that reads something from elsewhere; what it says goes into a file of root's."""
         return self._templates.render(
-            "site-check.service.j2",
+            "check.service.j2",
             **self._common,
             **_account(account),
-            environment=environment,
-            nginx="/usr/sbin/nginx",
-            configuration=configuration,
+            title=Words(*title.split()),
+            command=Words(*command),
             output=output,
         )
 

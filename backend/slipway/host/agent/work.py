@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import HostRefused
-from slipway.host.agent import exits, files, local_repositories, results, trash, units
+from slipway.host.agent import certificates, exits, files, local_repositories, results, trash, units
 from slipway.host.agent.box import FETCH_USER, Box
 from slipway.host.agent.releases import check_variables
 from slipway.host.agent.systemd import UnitState
@@ -220,6 +220,8 @@ async def stop(box: Box, verb: StopWork) -> Done:
     for file in _order_files(box, unit):
         files.remove(file)
     exits.forget_unit(box, unit)
+    if verb.kind is WorkKind.CERTIFICATE:
+        certificates.forget_result(box, verb.id)
     if verb.kind is WorkKind.RELEASE_COMMAND:
         files.remove(_ran_mark(box, verb.id))
     return Done()

@@ -1,0 +1,178 @@
+"""Certificates of hostnames: obtained by a unit that may use the network, checked by one that may do nothing, and only
+then put where nginx reads them.
+
+`tls/names/<hostname>.pem` holds chain and key in one file, so that one rename changes both. Each server block includes
+`nginx/certificates/<hostname>.conf` where that is there: a site need not be written anew when its name gets a
+certificate. The pair comes before what names it and goes after it, so that nginx starts after every cut.
+"""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import HostRefused, Invalid
+from slipway.host.agent import files, results, sites, units
+from slipway.host.agent.box import CERTBOT_USER, CHECK_USER, Box
+from slipway.host.certifier.order import MAX_RESULT_BYTES, CertificateOrder, CertificateResult, result_name
+from slipway.host.pair_checker import Facts
+from slipway.host.protocol import (
+    CertificateFacts,
+    Done,
+    InstallCertificate,
+    Limits,
+    ObtainCertificate,
+    RemoveCertificate,
+    WorkKind,
+)
+
+LIMITS = Limits(memory=512, tasks=32)
+SECONDS = 480
+MAX_FACTS = 4096
+MAX_CERTIFICATES = 8
+"""In one chain."""
+_BLOCK = r"-----BEGIN {0}-----\n(?:[A-Za-z0-9+/=]{{1,76}}\n){{1,200}}-----END {0}-----\n"
+_CHAIN = re.compile(rf"(?:\n*{_BLOCK.format('CERTIFICATE')}){{1,{MAX_CERTIFICATES}}}\n*")
+_KEY = re.compile(_BLOCK.format("(?:EC )?PRIVATE KEY"))
+
+
+async def obtain(box: Box, verb: ObtainCertificate) -> Done:
+    """Start certbot for one hostname. Again for the same id: nothing changes until that was stopped."""
+    _check_hostname(verb.hostname)
+    unit = box.names.work(WorkKind.CERTIFICATE, verb.id)
+    if box.has_unit(unit):
+        if box.systemd.state(unit).started > 0:
+            return Done()
+        await box.end_unit(unit)
+    settings = box.settings.certificates
+    state, folder = box.paths.certbot / "state", box.paths.certbot / "results"
+    order = CertificateOrder(
+        id=verb.id,
+        hostname=verb.hostname,
+        server=settings.acme_server,
+        email=settings.email,
+        trusted=settings.trusted,
+        state=str(state),
+        webroot=str(box.paths.acme),
+        results=str(folder),
+    )
+    order_file = box.paths.orders / f"{unit}.json"
+    files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.group(CERTBOT_USER))
+    sizes = results.Sizes(LIMITS.memory, LIMITS.tasks, SECONDS)
+    files.write(results.sizes_file(box, unit), msgspec.json.encode(sizes), mode=0o600)
+    work = units.Work(
+        unit=unit,
+        title=f"certificate {verb.id}",
+        identifier=f"certificate-{verb.id}",
+        account=box.own_account(CERTBOT_USER),
+        slice=box.names.builds_slice,
+        command=(str(box.units.python), "-I", "-m", "slipway.host.certifier", str(order_file)),
+        limits=LIMITS,
+        seconds=SECONDS,
+        umask="0022",  # nginx reads the challenge
+        readable=(str(order_file), f"-{settings.trusted}"),
+        writable=(str(state), str(folder), str(box.paths.acme)),
+    )
+    box.put_unit(unit, box.units.work(work))
+    await box.systemd.start(unit)
+    return Done()
+
+
+async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
+    """Put what `obtain` left into place, if it is what it should be; nginx serves it when this answers."""
+    _check_hostname(verb.hostname)
+    pair = _pair(box, verb.id)
+    facts = await _check(box, verb.hostname, pair)
+    pem, name_it = pair_file(box, verb.hostname), _snippet(box, verb.hostname)
+    async with box.lock("nginx"):
+        last_good = pem.read_text() if pem.exists() else None
+        files.write(pem, pair, mode=0o600)
+        files.write(name_it, box.templates.render("certificate.conf.j2", pair=pem))
+        try:
+            await sites.activate(box)
+        except HostRefused:
+            if last_good is None:
+                _remove(box, verb.hostname)
+            else:
+                files.write(pem, last_good, mode=0o600)
+            raise
+    return CertificateFacts(verb.hostname, facts.issuer, facts.serial, facts.not_before, facts.not_after)
+
+
+async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
+    """nginx is not told: what it holds in memory goes with its site, or with the next reload."""
+    _check_hostname(verb.hostname)
+    async with box.lock("nginx"):
+        _remove(box, verb.hostname)
+    return Done()
+
+
+def installed(box: Box) -> tuple[str, ...]:
+    """The hostnames that have one."""
+    folder = box.paths.certificates
+    found = sorted(file.stem for file in folder.glob("*.pem")) if folder.is_dir() else []
+    return tuple(name for name in found if _snippet(box, name).exists())
+
+
+def pair_file(box: Box, hostname: str) -> Path:
+    return box.paths.certificates / f"{hostname}.pem"
+
+
+def forget_result(box: Box, number: int) -> None:
+    files.remove_hostile(box.paths.certbot / "results", result_name(number))
+
+
+def read_result(box: Box, number: int) -> CertificateResult:
+    text = files.read_hostile(box.paths.certbot / "results", result_name(number), limit=MAX_RESULT_BYTES)
+    return msgspec.json.decode(text, type=CertificateResult)
+
+
+def _remove(box: Box, hostname: str) -> None:
+    files.remove(_snippet(box, hostname))
+    files.remove(pair_file(box, hostname))
+
+
+def _snippet(box: Box, hostname: str) -> Path:
+    return box.paths.nginx / "certificates" / f"{hostname}.conf"
+
+
+def _check_hostname(hostname: str) -> None:
+    if not sites.HOSTNAME.fullmatch(hostname):
+        raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
+
+
+def _pair(box: Box, number: int) -> str:
+    """Chain and key as certbot's user left them, if they are nothing but that. Raises HostRefused."""
+    try:
+        result = read_result(box, number)
+    except (OSError, Invalid, msgspec.MsgspecError) as error:
+        raise HostRefused(f"there is no certificate to be installed: {error}", reason="conflict") from error
+    if not result.ok or not _CHAIN.fullmatch(result.chain) or not _KEY.fullmatch(result.key):
+        raise HostRefused("what certbot left is not a chain of certificates and a key", reason="failed")
+    return result.chain + result.key
+
+
+async def _check(box: Box, hostname: str, pair: str) -> Facts:
+    """Have the pair read by a user who can do nothing else. Raises HostRefused with what is wrong with it."""
+    number = box.state.next_number()
+    unit = box.names.pair_check(number)
+    staged, output = box.paths.orders / f"{unit}.pem", box.paths.orders / f"{unit}.words"
+    command = (str(box.units.python), "-I", "-m", "slipway.host.pair_checker", str(staged), hostname)
+    try:
+        files.write(staged, pair, mode=0o640, group=box.group(CHECK_USER))
+        files.write(output, "", mode=0o600)
+        text = box.units.check(f"check certificate {number}", box.own_account(CHECK_USER), command, output)
+        box.put_unit(unit, text)
+        try:
+            await box.systemd.start(unit)
+        except HostRefused as error:
+            words = output.read_text(errors="replace").strip()[:MAX_FACTS]
+            raise HostRefused(f"The new certificate is not used: {words or error}", reason="failed") from error
+        with output.open("rb") as facts:
+            return msgspec.json.decode(facts.read(MAX_FACTS), type=Facts)
+    except msgspec.MsgspecError as error:
+        raise HostRefused(f"what the new certificate holds could not be found out: {error}") from error
+    finally:
+        box.remove_unit(unit)
+        for file in (staged, output):
+            files.remove(file)
