@@ -12,6 +12,8 @@ main() {
       --try) action=try ;;
       --listen) server+=(--listen "${2:?--listen needs an address}"); shift ;;
       --base) server+=(--base "${2:?--base needs a domain}"); shift ;;
+      --acme-server) server+=(--acme-server "${2:?--acme-server needs an address}"); shift ;;
+      --email) server+=(--email "${2:?--email needs an address}"); shift ;;
       --uninstall) action=uninstall ;;
       --with-data) removal+=(--with-data) ;;
       --packages | --packages-for-tests | --packages-for-test-servers) action=${1#--} ;;
@@ -38,10 +40,11 @@ main() {
 
 usage() {
   cat <<'TEXT'
-sudo ./install.sh [--listen ADDRESS] [--base DOMAIN]
+sudo ./install.sh [--listen ADDRESS] [--base DOMAIN] [--email ADDRESS] [--acme-server URL]
     Make this machine (Debian 12 or 13, Ubuntu 24.04) a Slipway server. Again: repair it, or bring it to the code
     that lies here now. The panel is at DOMAIN and apps are below it; without --base, that is a name which
-    resolves to this machine's address.
+    resolves to this machine's address. Certificates come from Let's Encrypt, or from the ACME server at
+    URL; the authority writes to the e-mail ADDRESS, if one is given.
 sudo ./install.sh --uninstall [--with-data]
     Remove Slipway; apps' data and the database stay where they are, unless --with-data is given.
 ./install.sh --try [--port N] [--state DIR] [--no-example] [--tls]
@@ -65,7 +68,7 @@ PACKAGES=(
   python3 python3-venv python3-dev gcc pkg-config libsystemd-dev
 )
 PACKAGES_OF_A_SERVER=(nftables logrotate)
-PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables)
+PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables pebble)
 PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2)
 
 # ---- a server ------------------------------------------------------------------------------------------------------
@@ -182,11 +185,18 @@ say_where() {
 Slipway runs.
 
   The panel      $address
-  Its certificate is of its own making until it has a real one: your browser will ask you once.
-  SHA-256        $fingerprint
+$(first_contact "$fingerprint")
 $(way_in "$address")
 
 Apps are at <name>.${address#https://}. On this machine, \`slipway --help\` shows the commands.
+TEXT
+}
+
+# Nothing where the panel has a certificate that browsers know.
+first_contact() {
+  [ -z "$1" ] || cat <<TEXT
+  Its certificate is of its own making until it has a real one: your browser will ask you once.
+  SHA-256        $1
 TEXT
 }
 

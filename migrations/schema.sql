@@ -49,6 +49,30 @@ ALTER TABLE public.builds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.certificates (
+    id bigint NOT NULL,
+    hostname text NOT NULL,
+    environment_id bigint,
+    state text DEFAULT 'wanted'::text NOT NULL,
+    reason text,
+    failures integer DEFAULT 0 NOT NULL,
+    tried_at timestamp with time zone,
+    next_try_at timestamp with time zone DEFAULT now() NOT NULL,
+    issuer text,
+    serial text,
+    not_before timestamp with time zone,
+    not_after timestamp with time zone,
+    renewals integer DEFAULT 0 NOT NULL,
+    CONSTRAINT certificates_state_check CHECK ((state = ANY (ARRAY['wanted'::text, 'obtaining'::text, 'valid'::text, 'failed'::text])))
+);
+ALTER TABLE public.certificates ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.certificates_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE public.crashes (
     id bigint NOT NULL,
     record text NOT NULL,
@@ -275,6 +299,10 @@ ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.builds
     ADD CONSTRAINT builds_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_hostname_key UNIQUE (hostname);
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.crashes
     ADD CONSTRAINT crashes_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.crashes

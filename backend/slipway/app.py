@@ -16,6 +16,7 @@ from slipway.apps import service as apps_service
 from slipway.apps.models import App, Environment
 from slipway.apps.scope import provide_app, provide_environment
 from slipway.apps.service import Apps
+from slipway.certificates.service import Certificates
 from slipway.db import Database, migrations
 from slipway.deployments.hostwatch import HostWatch
 from slipway.deployments.lifecycle import look_after_slots
@@ -98,6 +99,7 @@ class Slipway:
             events=self.events,
             builds=asyncio.Semaphore(settings.limits.builds_at_once),
         )
+        self.certificates = Certificates(self.db, self.events, self.hub, self.host, settings, self.tools.watch.work)
         self.settler = Settler(lambda environment_id: settle(self.tools, environment_id))
         self.runner = Runner(self.tools, self.settler)
         self.removal = Removal(self.tools, self.runner)
@@ -137,6 +139,7 @@ class Slipway:
             credentials=Callers(self.db, self.accounts, self.teams),
             find_app=self.apps.get_app,
             handlers=HANDLERS,
+            promise_seconds=self.certificates.promise_seconds,
             services={
                 "settings": self.settings,
                 "db": self.db,
@@ -152,6 +155,7 @@ class Slipway:
                 "processes": self.processes,
                 "logs": self.logs,
                 "deployments": self.deployments,
+                "certificates": self.certificates,
             },
             dependencies={"actor": provide_actor, "app": provide_app, "environment": provide_environment},
         )
@@ -171,6 +175,7 @@ class Slipway:
                 ("slots", look_after_slots(self.tools, self.settler)),
                 ("watching", self.watching.watch()),
                 ("removal", self.removal.remove_for_ever()),
+                ("certificates", self.certificates.look_after()),
                 ("housekeeping", keep_house(self.db, self.settings.history)),
             )
         ]

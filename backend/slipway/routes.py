@@ -4,6 +4,7 @@ from litestar.types import ControllerRouterHandler
 
 from slipway.accounts import routes as accounts
 from slipway.apps import routes as apps
+from slipway.certificates import routes as certificates
 from slipway.dashboard import pages
 from slipway.deployments import log_routes as deployment_logs
 from slipway.deployments import routes as deployments
@@ -25,6 +26,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     *routing.HANDLERS,
     *processes.HANDLERS,
     *logs.HANDLERS,
+    *certificates.HANDLERS,
     *events.HANDLERS,
     *system.HANDLERS,
     *pages.HANDLERS,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from slipway.cli import exits, options
+from slipway.cli.certificates import describe
 from slipway.cli.client import Client, CliError
 from slipway.cli.output import print_json, say
 
@@ -22,6 +23,8 @@ def status(as_json: bool) -> None:
         say(f"Slipway {found['version']}  {found['url']}  ({found['mode']})")
         for part in found["parts"]:
             say(f"  {'ok  ' if part['ok'] else 'BAD '} {part['name']}: {part['detail']}")
+        if found["certificate"]:
+            say(f"  certificate: {describe(found['certificate'])}")
     if not found["ok"]:
         raise CliError("Not everything answers. `slipway doctor` looks closer.", exits.FAILED)
 

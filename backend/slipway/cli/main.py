@@ -9,6 +9,7 @@ from slipway import __version__
 from slipway.cli import exits
 from slipway.cli.apps import apps
 from slipway.cli.box import down, setup_link, status, token
+from slipway.cli.certificates import certificates
 from slipway.cli.client import CliError
 from slipway.cli.deployments import cancel, deploy, deployments, releases, rollback, scale
 from slipway.cli.doctor import doctor
@@ -42,6 +43,7 @@ for command in (
     rollback,
     logs,
     scale,
+    certificates,
     token,
     setup_link,
     doctor,

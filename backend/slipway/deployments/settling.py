@@ -35,6 +35,7 @@ from slipway.routing.models import Slot, SlotRole
 from slipway.settings import RANKS
 
 log = structlog.get_logger()
+WORK_OF_DEPLOYMENTS = (WorkKind.FETCH, WorkKind.BUILD, WorkKind.RELEASE_COMMAND)
 LISTEN_SECONDS = 15
 QUIET = 10
 """Looks, a tenth of a second apart, without a connection: one alone may fall between two requests."""
@@ -200,7 +201,7 @@ async def prune(tools: Tools, environment_id: int) -> None:
 
 async def stop_work(tools: Tools, deployment: Deployment) -> None:
     """End whatever a deployment left running, with its whole cgroup."""
-    for kind in WorkKind:
+    for kind in WORK_OF_DEPLOYMENTS:
         try:
             await tools.host.call(StopWork(kind, deployment.id))
         except HostRefused as error:
@@ -213,7 +214,7 @@ async def stop_strange_work(tools: Tools) -> None:
     async with tools.db.connection() as connection:
         open_ids = {one.id for one in await store.list_open(connection)}
     for kind, work_id in box.work:
-        if work_id not in open_ids:
+        if kind in WORK_OF_DEPLOYMENTS and work_id not in open_ids:
             try:
                 await tools.host.call(StopWork(kind, work_id))
             except HostRefused as error:  # said, and tried again at the next start: what is asked for goes on

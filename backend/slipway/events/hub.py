@@ -28,7 +28,7 @@ class Subscription:
 
 
 class Hub:
-    """Topics: `app:<id>`, `environment:<id>`, `deployment:<id>`, `apps`.
+    """Topics: `app:<id>`, `environment:<id>`, `deployment:<id>`, `apps`, `certificates`.
 
     `app:*` subscribes to all of a kind, those of things that are made later among them.
     """

@@ -12,7 +12,12 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         if arguments.verb == "install":
-            install(address=arguments.listen, base_domain=arguments.base)
+            install(
+                address=arguments.listen,
+                base_domain=arguments.base,
+                acme_server=arguments.acme_server,
+                email=arguments.email,
+            )
         else:
             uninstall(with_data=arguments.with_data)
     except SlipwayError as error:
@@ -29,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     installing.add_argument(
         "--base", metavar="DOMAIN", help="the panel's name, and what apps' names end with; one of the server's address"
     )
+    installing.add_argument("--acme-server", metavar="URL", help="the certificate authority's; else Let's Encrypt's")
+    installing.add_argument("--email", metavar="ADDRESS", help="where the certificate authority writes to")
     uninstalling = verbs.add_parser("uninstall", help="stop and remove Slipway")
     uninstalling.add_argument("--with-data", action="store_true", help="the apps' data and the database too")
     return parser

@@ -6,10 +6,11 @@ from pathlib import Path
 import msgspec
 
 from slipway import settings as installed
+from slipway.errors import Invalid
 from slipway.server import address as addresses
 from slipway.server import firewall, upgrading
 from slipway.server.machine import Machine
-from slipway.settings import Http, Installation, Mode, Settings
+from slipway.settings import Certificates, Http, Installation, Mode, Settings
 from slipway.setup import certificate, files, starting
 from slipway.setup.world import run_in
 
@@ -18,9 +19,9 @@ ALL = "*"
 SETTINGS = Path("/etc/slipway/slipway.toml")
 
 
-def install(*, address: str | None, base_domain: str | None) -> None:
+def install(*, address: str | None, base_domain: str | None, acme_server: str | None, email: str | None) -> None:
     """Raises SlipwayError with what is in the way; what ran before goes on."""
-    settings = _settings(address, base_domain)
+    settings = _settings(address, base_domain, acme_server, email)
     machine = Machine(settings)
     fresh_code = machine.is_running()
     starting.provision(machine, settings)
@@ -32,10 +33,11 @@ def install(*, address: str | None, base_domain: str | None) -> None:
         starting.start_units(machine, settings, fresh_code=fresh_code)
         starting.await_panel(settings.paths.tls, machine, settings)
     print(f"address {settings.panel_url}")
-    print(f"fingerprint {certificate.fingerprint(settings)}")
+    if not certificate.names_own(settings.paths.tls, settings.http.panel).exists():
+        print(f"fingerprint {certificate.fingerprint(settings)}")
 
 
-def _settings(address: str | None, base_domain: str | None) -> Settings:
+def _settings(address: str | None, base_domain: str | None, acme_server: str | None, email: str | None) -> Settings:
     """Those that are there, changed where asked for, or new ones; on disk when this returns."""
     if SETTINGS.exists():
         settings = installed.load(SETTINGS)
@@ -56,11 +58,22 @@ def _settings(address: str | None, base_domain: str | None) -> Settings:
             base_domain=base_domain or http.base_domain,
             panel=base_domain or http.panel,
         ),
+        certificates=_certificates(settings, acme_server, email),
     )
     SETTINGS.parent.mkdir(parents=True, exist_ok=True)
     files.write_settings(SETTINGS, wanted)
     files.make_key(wanted.paths.key)
     return wanted
+
+
+def _certificates(settings: Settings, acme_server: str | None, email: str | None) -> Certificates:
+    """Raises Invalid where an address cannot be one."""
+    known = settings.certificates
+    wanted = msgspec.structs.replace(known, acme_server=acme_server or known.acme_server, email=email or known.email)
+    try:
+        return msgspec.convert(msgspec.structs.asdict(wanted), Certificates)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"that is no address of an authority (https://…), or no e-mail address: {error}") from error
 
 
 def _write_firewall(settings: Settings) -> None:

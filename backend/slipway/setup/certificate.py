@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,6 +27,11 @@ def ensure(settings: Settings) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(secret.private_bytes(*private))
     certificate.write_bytes(_sign(settings, secret).public_bytes(serialization.Encoding.PEM))
+
+
+def names_own(tls: Path, hostname: str) -> Path:
+    """Where the chain and key of a name lie that has a certificate of an authority."""
+    return tls / "names" / f"{hostname}.pem"
 
 
 def fingerprint(settings: Settings) -> str:

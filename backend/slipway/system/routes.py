@@ -8,6 +8,7 @@ from litestar.types import ASGIApp
 
 from slipway import __version__
 from slipway.accounts.service import Accounts
+from slipway.certificates.service import Certificates, CertificateView
 from slipway.db import Database
 from slipway.errors import Unavailable
 from slipway.events.hub import Hub
@@ -33,6 +34,8 @@ class StatusView(msgspec.Struct, frozen=True):
     has_accounts: bool | None
     """Whether anyone can sign in yet; null while the database does not answer."""
     parts: list[PartHealth]
+    certificate: CertificateView | None
+    """The panel's; null while the database does not answer."""
 
 
 @get("/api/ping", policy=Policy.PUBLIC, sync_to_thread=False)
@@ -42,15 +45,19 @@ def ping() -> Ping:
 
 
 @get("/api/status", policy=Policy.SIGNED_IN)
-async def show_status(settings: Settings, db: Database, host: Host, accounts: Accounts) -> StatusView:
+async def show_status(
+    settings: Settings, db: Database, host: Host, accounts: Accounts, certificates: Certificates
+) -> StatusView:
     """Version, address, and whether each part answers."""
     parts = await ask_all(db, host, settings)
     ok = all(part.ok for part in parts)
+    has_accounts, certificate = None, None
     try:
         has_accounts = await accounts.has_accounts()
+        certificate = await certificates.of_panel()
     except Unavailable:
-        has_accounts = None
-    return StatusView(ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts)
+        pass
+    return StatusView(ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts, certificate)
 
 
 @get("/api/changes", policy=Policy.SIGNED_IN)

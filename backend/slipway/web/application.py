@@ -32,9 +32,9 @@ MAX_BODY = 1_000_000
 class Application:
     """The ASGI application. `litestar` is inside, for those who list its routes."""
 
-    def __init__(self, litestar: Litestar, settings: Settings) -> None:
+    def __init__(self, litestar: Litestar, settings: Settings, promise_seconds: Callable[[], int]) -> None:
         self.litestar = litestar
-        self._frontier = Frontier(litestar, settings)
+        self._frontier = Frontier(litestar, settings, promise_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._frontier(scope, receive, send)
@@ -48,6 +48,7 @@ def create(
     find_app: FindApp,
     handlers: Sequence[ControllerRouterHandler],
     services: Mapping[str, Any],
+    promise_seconds: Callable[[], int] = lambda: 0,
     dependencies: Mapping[str, Callable[..., Any]] | None = None,
     plugins: Sequence[PluginProtocol] = (),
     lifespan: Sequence[Any] = (),
@@ -55,7 +56,8 @@ def create(
     """Make the application.
 
     `services` are objects that handlers get by parameter name; `dependencies` are functions whose results they get
-    (`caller` is always there). Raises UndeclaredPolicy, naming the routes, if one does not say who may use it.
+    (`caller` is always there); `promise_seconds` says for how long browsers may insist on TLS.
+    Raises UndeclaredPolicy, naming the routes, if one does not say who may use it.
     """
     idempotency = Idempotency(db)
     provided = {name: Provide(_giving(service), sync_to_thread=False) for name, service in services.items()}
@@ -82,7 +84,7 @@ def create(
             debug=False,
         )
     check_declared(litestar)
-    return Application(litestar, settings)
+    return Application(litestar, settings, promise_seconds)
 
 
 def _provide_caller(request: Request[Any, Any, Any]) -> Caller:

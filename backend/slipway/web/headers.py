@@ -1,5 +1,7 @@
 """The outermost layer: only our own names are answered, and every answer carries the security headers."""
 
+from collections.abc import Callable
+
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,8 +17,8 @@ _WRONG_HOST = (
 )
 
 
-def security_headers(settings: Settings) -> dict[bytes, bytes]:
-    headers = {
+def security_headers() -> dict[bytes, bytes]:
+    return {
         b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),
         b"x-content-type-options": b"nosniff",
         b"x-frame-options": b"DENY",
@@ -25,17 +27,16 @@ def security_headers(settings: Settings) -> dict[bytes, bytes]:
         b"cross-origin-resource-policy": b"same-origin",
         b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
     }
-    if settings.http.tls:
-        headers[b"strict-transport-security"] = b"max-age=31536000"
-    return headers
 
 
 class Frontier:
     """ASGI middleware around everything, Litestar's own error answers included."""
 
-    def __init__(self, inner: ASGIApp, settings: Settings) -> None:
+    def __init__(self, inner: ASGIApp, settings: Settings, promise_seconds: Callable[[], int]) -> None:
+        """`promise_seconds`: for how long browsers may insist on TLS (HSTS, RFC 6797); 0 says nothing of it."""
         self._inner = inner
-        self._headers = security_headers(settings)
+        self._headers = security_headers()
+        self._promise_seconds = promise_seconds
         panel = settings.http.panel
         self._names = {panel.encode(), f"{panel}:{settings.http.port}".encode()}
 
@@ -48,6 +49,8 @@ class Frontier:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
                 added = [(name, value) for name, value in self._headers.items() if name not in present]
+                if promised := self._promise_seconds():
+                    added.append((b"strict-transport-security", f"max-age={promised}".encode()))
                 if b"cache-control" not in present:
                     added.append((b"cache-control", b"no-store"))
                 message["headers"] = [*message["headers"], *added]
