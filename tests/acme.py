@@ -81,11 +81,12 @@ class Acme:
         while self._root() is None:
             assert time.monotonic() < deadline, (self.folder / "said.log").read_text()
             time.sleep(0.1)
-        (self.folder / "root.pem").write_text(str(self._root()))
+        with self.root.open("a") as roots:
+            roots.write(str(self._root()))
 
     @property
     def root(self) -> Path:
-        """Who trusts this, trusts what it signed since its last start."""
+        """Who trusts this, trusts what it ever signed, though it has another root at each start."""
         return self.folder / "root.pem"
 
     def let_resolve(self, name: str, *addresses: str) -> None:

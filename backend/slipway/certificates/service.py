@@ -118,12 +118,13 @@ class Certificates:
             return self._view(own, None, await store.find_by_hostname(connection, own))
 
     async def find(self, app: App, environment: Environment) -> CertificateView | None:
-        """None where nothing is served yet."""
+        """None where nothing is served yet, or everything in clear."""
         served = _served(app, environment)
         hostname = self._hostname(served)
         async with self._db.connection() as connection:
             found = await store.find_by_hostname(connection, hostname)
-        return self._view(hostname, served, found) if found or why_none(self._settings) else None
+        is_off = self._settings.http.tls and why_none(self._settings) is not None
+        return self._view(hostname, served, found) if found or is_off else None
 
     async def renew(self, actor: Actor, app: App | None, environment: Environment | None) -> CertificateView:
         """Have it obtained anew now, in the background; without an app, the panel's. Raises NotFound, Conflict."""
@@ -247,20 +248,19 @@ class Certificates:
             async with self._db.connection() as connection:
                 await store.begin(connection, number, clock.now())
             self._tell(certificate)
-        if (await self._host.call(FindWork(kind, number))).state is WorkState.UNKNOWN:
-            await self._host.call(ObtainCertificate(number, certificate.hostname))
-        work = await self._ended_work(kind, number)
-        reason = work.reason or "The attempt was cut short; Slipway's journal says more."
-        if work.ok:
-            try:
-                facts = await self._host.call(InstallCertificate(number, certificate.hostname))
-            except HostRefused as error:
-                reason = error.message
-            else:
-                await self._succeed(certificate, served, facts)
-                await self._host.call(StopWork(kind, number))
-                return
-        await self._fail(certificate, served, reason, timedelta(seconds=work.wait_seconds))
+        wait = timedelta()
+        try:
+            if (await self._host.call(FindWork(kind, number))).state is WorkState.UNKNOWN:
+                await self._host.call(ObtainCertificate(number, certificate.hostname))
+            work = await self._ended_work(kind, number)
+            wait = timedelta(seconds=work.wait_seconds)
+            if not work.ok:
+                raise HostRefused(work.reason or "The attempt was cut short; the server was started anew, say.")
+            facts = await self._host.call(InstallCertificate(number, certificate.hostname))
+        except HostRefused as error:
+            await self._fail(certificate, served, error.message, wait)
+        else:
+            await self._succeed(certificate, served, facts)
         await self._host.call(StopWork(kind, number))
 
     async def _succeed(self, certificate: Certificate, served: Served | None, facts: CertificateFacts) -> None:

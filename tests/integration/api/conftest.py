@@ -12,7 +12,7 @@ import pytest
 from slipway.accounts import passwords
 from slipway.app import Slipway
 from slipway.db import Database
-from slipway.settings import Http, Installation, Mode, Settings
+from slipway.settings import Certificates, Http, Installation, Mode, Settings
 from slipway.teams import store as teams_store
 from slipway.teams.models import Role
 from slipway.web.csrf import token_for
@@ -71,11 +71,12 @@ class Panel:
 
 
 @asynccontextmanager
-async def running_panel(database: Database, *, tls: bool) -> AsyncIterator[Panel]:
+async def running_panel(database: Database, *, tls: bool, plain_port: int | None = None) -> AsyncIterator[Panel]:
     with tempfile.TemporaryDirectory(prefix="slw-", dir="/tmp") as folder:
         settings = Settings(
             installation=Installation(id="test", mode=Mode.LOCAL),
-            http=Http(port=8443 if tls else 8080, tls=tls, panel="panel.localhost"),
+            http=Http(port=8443 if tls else 8080, tls=tls, plain_port=plain_port, panel="panel.localhost"),
+            certificates=Certificates(acme_server="https://ca.example.org/directory"),
             prefix=folder,
         )
         settings.paths.run.mkdir(parents=True)
@@ -121,8 +122,19 @@ async def tls_panel(database: Database) -> AsyncIterator[Panel]:
 
 
 @pytest.fixture
+async def certifying(database: Database) -> AsyncIterator[Panel]:
+    """Behind TLS, where certificates of an authority can be had; with the cast in it."""
+    async with running_panel(database, tls=True, plain_port=8081) as panel:
+        yield await with_cast(panel)
+
+
+@pytest.fixture
 async def cast(panel: Panel) -> Panel:
     """Owner, member and viewer of the first team, an outsider without a team; and an app, `blog`, of that team."""
+    return await with_cast(panel)
+
+
+async def with_cast(panel: Panel) -> Panel:
     for who in ("owner", "member", "viewer", "outsider"):
         account_id, panel.cookies[who] = await panel.make_account(f"{who}@example.org")
         role = None if who == "outsider" else Role(who)
