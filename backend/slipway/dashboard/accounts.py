@@ -8,6 +8,7 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.response import Redirect, Template
 
 from slipway.accounts.service import SETUP_LINK_OVER, Accounts
+from slipway.certificates.service import Certificates, CertificateView
 from slipway.errors import Forbidden, NotFound, SlipwayError
 from slipway.events.models import Actor
 from slipway.settings import Settings
@@ -96,8 +97,10 @@ async def sign_out(request: AnyRequest, accounts: Accounts, settings: Settings) 
 
 
 @get("/account", policy=Policy.SIGNED_IN)
-async def show_account(request: AnyRequest, caller: Caller, accounts: Accounts, teams: Teams) -> Template:
-    return await _draw_account(request, _own(caller), accounts, teams, {})
+async def show_account(
+    request: AnyRequest, caller: Caller, accounts: Accounts, teams: Teams, certificates: Certificates
+) -> Template:
+    return await _draw_account(request, _own(caller), accounts, teams, {}, certificate=await certificates.of_panel())
 
 
 @get(["/account/tokens", "/account/password"], policy=Policy.SIGNED_IN, sync_to_thread=False)
@@ -150,6 +153,7 @@ async def _draw_account(
     secret: Secret | None = None,
     name: str = "",
     status: int = 200,
+    certificate: CertificateView | None = None,
 ) -> Template:
     return draw(
         request,
@@ -159,6 +163,7 @@ async def _draw_account(
         teams=await teams.list_teams(account_id),
         tokens=await accounts.list_tokens(account_id),
         secret=secret,
+        certificate=certificate,
         values={"name": name},
         errors=errors,
     )

@@ -9,6 +9,7 @@ from litestar.response import Redirect, Template
 
 from slipway.apps.models import PRODUCTION, App, Environment, EnvironmentSettings
 from slipway.apps.service import Apps
+from slipway.certificates.service import Certificates
 from slipway.dashboard.frame import Frame, Frames
 from slipway.dashboard.settings_form import wrong_settings, wrong_source
 from slipway.dashboard.steps import steps_of
@@ -66,6 +67,7 @@ async def show_environment(
     releases: Releases,
     routing: Routing,
     processes: Processes,
+    certificates: Certificates,
 ) -> Template:
     frame, newest, kept, slots, crashes, running = await asyncio.gather(
         frames.of(caller, app, environment),
@@ -90,6 +92,7 @@ async def show_environment(
             slot_words=SLOT_WORDS,
             crashes=crashes,
             processes=running,
+            certificate=await certificates.find(app, environment),
         ),
     )
 
@@ -138,6 +141,13 @@ def _count(process: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 4:
         raise Invalid(f"How many instances of {process[:60]}? It must be a number.", field=process)
     return int(text)
+
+
+@post(ENVIRONMENT + "/certificate", policy=Policy.MEMBER, status_code=303)
+async def renew_certificate(app: App, environment: Environment, actor: Actor, certificates: Certificates) -> Redirect:
+    """Have the certificate of the environment's name obtained anew, now."""
+    await certificates.renew(actor, app, environment)
+    return go(f"/apps/{app.name}/{environment.name}", Notice.OBTAINING)
 
 
 @get("/apps/{app_name:str}/environments/new", policy=Policy.MEMBER)

@@ -31,6 +31,7 @@ class Notice(StrEnum):
     SCALED = "The numbers of instances are set."
     ENVIRONMENT_CREATED = "The environment is there. Deploy to it when you are ready."
     APP_CREATED = "The app is there. Deploy it when you are ready."
+    OBTAINING = "A certificate is being obtained."
     DELETING = "It is being deleted."
     TOKEN_DELETED = "The token is deleted."  # noqa: S105 - a sentence
     PASSWORD_CHANGED = "Your password is changed; you are signed out everywhere else."  # noqa: S105 - a sentence
