@@ -1,13 +1,13 @@
 """Answers and server errors of each environment, counted from nginx's access log as it grows."""
 
 import asyncio
-import os
 from collections import defaultdict, deque
 from pathlib import Path
 
 import msgspec
 
 from slipway import clock
+from slipway.growing import GrowingFile
 
 KEPT = 2000
 """Answers of an environment that are remembered, at most."""
@@ -49,32 +49,23 @@ class ErrorCounts:
 
     async def read(self) -> None:
         """Follow the file for ever."""
-        file, rest = None, b""
+        file = GrowingFile(self._path)
         try:
             while True:
                 try:
-                    if file is None:
-                        file = self._path.open("rb")
-                        file.seek(0, os.SEEK_END)
-                    chunk = file.read(_MOST_BYTES)
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
+                    for line in file.read(_MOST_BYTES):
                         self._take(line)
-                    if not chunk and self._path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                        file.close()
-                        file, rest = self._path.open("rb"), b""
                 except OSError:  # not there yet, or just being rotated
                     pass
                 self.forget_old(clock.now().timestamp() - KEPT_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            if file is not None:
-                file.close()
+            file.close()
 
     def _take(self, line: bytes) -> None:
         try:
             entry = _decoder.decode(line)
         except msgspec.MsgspecError:
             return
-        if entry.environment.isdigit() and not entry.client.startswith("unix:"):
+        if entry.environment.isascii() and entry.environment.isdigit() and not entry.client.startswith("unix:"):
             self._answers[int(entry.environment)].append((entry.at, entry.status >= 500))
