@@ -1,3 +1,9 @@
+CREATE TABLE public.access_log_position (
+    only_row boolean DEFAULT true NOT NULL,
+    inode bigint NOT NULL,
+    "offset" bigint NOT NULL,
+    CONSTRAINT access_log_position_only_row_check CHECK (only_row)
+);
 CREATE TABLE public.accounts (
     id bigint NOT NULL,
     email text NOT NULL,
@@ -31,6 +37,94 @@ ALTER TABLE public.apps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.box_figures (
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    received_bytes bigint NOT NULL,
+    sent_bytes bigint NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    swap bigint NOT NULL,
+    disk bigint NOT NULL,
+    load double precision NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY LIST (step);
+CREATE TABLE public.box_figures_minute (
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    received_bytes bigint NOT NULL,
+    sent_bytes bigint NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    swap bigint NOT NULL,
+    disk bigint NOT NULL,
+    load double precision NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY RANGE (at);
+CREATE TABLE public.box_figures_quarter (
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    received_bytes bigint NOT NULL,
+    sent_bytes bigint NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    swap bigint NOT NULL,
+    disk bigint NOT NULL,
+    load double precision NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY RANGE (at);
+CREATE TABLE public.box_figures_sampled (
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    received_bytes bigint NOT NULL,
+    sent_bytes bigint NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    swap bigint NOT NULL,
+    disk bigint NOT NULL,
+    load double precision NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY RANGE (at);
 CREATE TABLE public.builds (
     id bigint NOT NULL,
     environment_id bigint NOT NULL,
@@ -144,6 +238,94 @@ ALTER TABLE public.deployments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.environment_figures (
+    environment_id bigint NOT NULL,
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    read_bytes bigint NOT NULL,
+    written_bytes bigint NOT NULL,
+    oom_kills integer NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    tasks_most integer NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY LIST (step);
+CREATE TABLE public.environment_figures_minute (
+    environment_id bigint NOT NULL,
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    read_bytes bigint NOT NULL,
+    written_bytes bigint NOT NULL,
+    oom_kills integer NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    tasks_most integer NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY RANGE (at);
+CREATE TABLE public.environment_figures_quarter (
+    environment_id bigint NOT NULL,
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    read_bytes bigint NOT NULL,
+    written_bytes bigint NOT NULL,
+    oom_kills integer NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    tasks_most integer NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY RANGE (at);
+CREATE TABLE public.environment_figures_sampled (
+    environment_id bigint NOT NULL,
+    step smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    samples integer NOT NULL,
+    measured_seconds double precision NOT NULL,
+    cpu_seconds double precision NOT NULL,
+    read_bytes bigint NOT NULL,
+    written_bytes bigint NOT NULL,
+    oom_kills integer NOT NULL,
+    memory bigint NOT NULL,
+    memory_most bigint NOT NULL,
+    tasks_most integer NOT NULL,
+    requests integer NOT NULL,
+    answers_2xx integer NOT NULL,
+    answers_3xx integer NOT NULL,
+    answers_4xx integer NOT NULL,
+    answers_5xx integer NOT NULL,
+    answer_seconds double precision NOT NULL,
+    slowest_seconds double precision NOT NULL
+)
+PARTITION BY RANGE (at);
 CREATE TABLE public.environments (
     id bigint NOT NULL,
     app_id bigint NOT NULL,
@@ -182,6 +364,10 @@ ALTER TABLE public.events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+CREATE TABLE public.figures_rolled_up (
+    step smallint NOT NULL,
+    until timestamp with time zone NOT NULL
 );
 CREATE TABLE public.idempotency_keys (
     account_id bigint DEFAULT 0 NOT NULL,
@@ -291,12 +477,28 @@ CREATE TABLE public.variables (
     secret boolean NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL
 );
+ALTER TABLE ONLY public.box_figures ATTACH PARTITION public.box_figures_minute FOR VALUES IN ('60');
+ALTER TABLE ONLY public.box_figures ATTACH PARTITION public.box_figures_quarter FOR VALUES IN ('900');
+ALTER TABLE ONLY public.box_figures ATTACH PARTITION public.box_figures_sampled FOR VALUES IN ('0');
+ALTER TABLE ONLY public.environment_figures ATTACH PARTITION public.environment_figures_minute FOR VALUES IN ('60');
+ALTER TABLE ONLY public.environment_figures ATTACH PARTITION public.environment_figures_quarter FOR VALUES IN ('900');
+ALTER TABLE ONLY public.environment_figures ATTACH PARTITION public.environment_figures_sampled FOR VALUES IN ('0');
+ALTER TABLE ONLY public.access_log_position
+    ADD CONSTRAINT access_log_position_pkey PRIMARY KEY (only_row);
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_name_key UNIQUE (name);
 ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.box_figures
+    ADD CONSTRAINT box_figures_pkey PRIMARY KEY (step, at);
+ALTER TABLE ONLY public.box_figures_minute
+    ADD CONSTRAINT box_figures_minute_pkey PRIMARY KEY (step, at);
+ALTER TABLE ONLY public.box_figures_quarter
+    ADD CONSTRAINT box_figures_quarter_pkey PRIMARY KEY (step, at);
+ALTER TABLE ONLY public.box_figures_sampled
+    ADD CONSTRAINT box_figures_sampled_pkey PRIMARY KEY (step, at);
 ALTER TABLE ONLY public.builds
     ADD CONSTRAINT builds_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.certificates
@@ -313,6 +515,14 @@ ALTER TABLE ONLY public.deployment_phases
     ADD CONSTRAINT deployment_phases_pkey PRIMARY KEY (deployment_id, phase);
 ALTER TABLE ONLY public.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.environment_figures
+    ADD CONSTRAINT environment_figures_pkey PRIMARY KEY (environment_id, step, at);
+ALTER TABLE ONLY public.environment_figures_minute
+    ADD CONSTRAINT environment_figures_minute_pkey PRIMARY KEY (environment_id, step, at);
+ALTER TABLE ONLY public.environment_figures_quarter
+    ADD CONSTRAINT environment_figures_quarter_pkey PRIMARY KEY (environment_id, step, at);
+ALTER TABLE ONLY public.environment_figures_sampled
+    ADD CONSTRAINT environment_figures_sampled_pkey PRIMARY KEY (environment_id, step, at);
 ALTER TABLE ONLY public.environments
     ADD CONSTRAINT environments_app_id_name_key UNIQUE (app_id, name);
 ALTER TABLE ONLY public.environments
@@ -321,6 +531,8 @@ ALTER TABLE ONLY public.environments
     ADD CONSTRAINT environments_place_key UNIQUE (place);
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.figures_rolled_up
+    ADD CONSTRAINT figures_rolled_up_pkey PRIMARY KEY (step);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (account_id, key);
 ALTER TABLE ONLY public.journal_cursor
@@ -368,6 +580,12 @@ CREATE INDEX sign_in_failures_at ON public.sign_in_failures USING btree (at);
 CREATE INDEX sign_in_failures_subject ON public.sign_in_failures USING btree (subject, at);
 CREATE UNIQUE INDEX slots_one_live ON public.slots USING btree (environment_id) WHERE (role = 'live'::text);
 CREATE INDEX tokens_account ON public.tokens USING btree (account_id);
+ALTER INDEX public.box_figures_pkey ATTACH PARTITION public.box_figures_minute_pkey;
+ALTER INDEX public.box_figures_pkey ATTACH PARTITION public.box_figures_quarter_pkey;
+ALTER INDEX public.box_figures_pkey ATTACH PARTITION public.box_figures_sampled_pkey;
+ALTER INDEX public.environment_figures_pkey ATTACH PARTITION public.environment_figures_minute_pkey;
+ALTER INDEX public.environment_figures_pkey ATTACH PARTITION public.environment_figures_quarter_pkey;
+ALTER INDEX public.environment_figures_pkey ATTACH PARTITION public.environment_figures_sampled_pkey;
 ALTER TABLE ONLY public.apps
     ADD CONSTRAINT apps_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id);
 ALTER TABLE ONLY public.builds

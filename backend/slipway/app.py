@@ -38,6 +38,8 @@ from slipway.host.client import Host
 from slipway.host.protocol import ReadKey
 from slipway.logs.journal import UnitNames
 from slipway.logs.service import Logs
+from slipway.metrics.service import Metrics
+from slipway.metrics.tasks import sample_for_ever
 from slipway.processes import service as processes_service
 from slipway.processes.service import Processes
 from slipway.releases.service import Releases
@@ -85,6 +87,7 @@ class Slipway:
             self.db, self.events, self.hub, self.signals, self.host, self.releases, self.logs.last_lines
         )
         self.deployments = Deployments(self.db, self.events, self.hub, self.logs)
+        self.metrics = Metrics(self.db, self.hub, self.host, settings)
         self.tools = Tools(
             settings=settings,
             db=self.db,
@@ -124,6 +127,11 @@ class Slipway:
         async def scaled(environment_id: int) -> None:
             await self.settler.settle(environment_id, SCALE_SECONDS)
 
+        async def crashed(environment_id: int, generation: int, *, out_of_memory: bool) -> None:
+            if out_of_memory:
+                self.metrics.killed(environment_id)
+
+        self.signals.connect(processes_service.CRASHED, crashed)
         self.signals.connect(apps_service.CHANGED_VARIABLES, changed_variables)
         self.signals.connect(apps_service.CHANGED_SETTINGS, changed_settings)
         self.signals.connect(apps_service.DELETED, deleted)
@@ -156,6 +164,7 @@ class Slipway:
                 "logs": self.logs,
                 "deployments": self.deployments,
                 "certificates": self.certificates,
+                "metrics": self.metrics,
             },
             dependencies={"actor": provide_actor, "app": provide_app, "environment": provide_environment},
         )
@@ -176,6 +185,7 @@ class Slipway:
                 ("watching", self.watching.watch()),
                 ("removal", self.removal.remove_for_ever()),
                 ("certificates", self.certificates.look_after()),
+                ("figures", sample_for_ever(self.metrics, self.settings.metrics.every_seconds)),
                 ("housekeeping", keep_house(self.db, self.settings.history)),
             )
         ]
@@ -187,6 +197,7 @@ class Slipway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.metrics.close()
             await self.db.close()
 
 

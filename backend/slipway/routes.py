@@ -10,6 +10,7 @@ from slipway.deployments import log_routes as deployment_logs
 from slipway.deployments import routes as deployments
 from slipway.events import routes as events
 from slipway.logs import routes as logs
+from slipway.metrics import routes as metrics
 from slipway.processes import routes as processes
 from slipway.releases import routes as releases
 from slipway.routing import routes as routing
@@ -27,6 +28,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     *processes.HANDLERS,
     *logs.HANDLERS,
     *certificates.HANDLERS,
+    *metrics.HANDLERS,
     *events.HANDLERS,
     *system.HANDLERS,
     *pages.HANDLERS,

@@ -124,6 +124,21 @@ class Certificates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After a first failure; twice as long after each further one, up to a day."""
 
 
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often is looked at what environments and the box use, and how long that is kept in which detail."""
+
+    every_seconds: Annotated[int, msgspec.Meta(ge=5, le=60)] = 15
+    sampled_hours: Annotated[int, msgspec.Meta(ge=1, le=168)] = 6
+    """Each look by itself."""
+    minute_days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 2
+    quarter_days: Annotated[int, msgspec.Meta(ge=7, le=3650)] = 60
+    """By the quarter of an hour."""
+
+    def __post_init__(self) -> None:
+        if 60 % self.every_seconds:
+            raise ValueError("metrics.every_seconds must be a part of a minute: 5, 6, 10, 12, 15, 20, 30 or 60")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     http: Http
@@ -131,6 +146,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     history: History = History()
     certificates: Certificates = Certificates()
+    metrics: Metrics = Metrics()
     prefix: str = ""
     """Put before every path below. Empty but in session mode, where nothing can be mounted."""
 

@@ -23,9 +23,11 @@ from slipway.host.protocol import (
     Key,
     PrepareEnvironment,
     ReadKey,
+    ReadUsage,
     Refused,
     Response,
     Status,
+    Usage,
     Verb,
     Watch,
     Work,
@@ -63,6 +65,8 @@ class Host:
     async def call(self, verb: Exits) -> ExitRecords: ...
     @overload
     async def call(self, verb: InstallCertificate) -> CertificateFacts: ...
+    @overload
+    async def call(self, verb: ReadUsage) -> Usage: ...
     @overload
     async def call(self, verb: Verb) -> object: ...
     async def call(self, verb: Verb) -> object:

@@ -275,6 +275,19 @@ class Exits(Verb, frozen=True, tag="exits"):
     acknowledge: tuple[str, ...] = ()
 
 
+class ReadUsage(Verb, frozen=True, tag="read-usage"):
+    """→ Usage: what every environment that runs has used so far, of its slice's control group."""
+
+
+class SetSecurityUpdates(Verb, frozen=True, tag="set-security-updates"):
+    """Have the operating system install security updates by itself, or leave that to its own settings. → Done.
+
+    On servers only: elsewhere the machine is somebody else's (HostRefused).
+    """
+
+    on: bool
+
+
 class Watch(Verb, frozen=True, tag="watch"):
     """→ a stream of Changed, one frame each; at least one frame (`unit` empty) every 15 s."""
 
@@ -309,7 +322,7 @@ Request = (
     Status | ReadKey | PrepareEnvironment | RemoveEnvironment | RemoveMirror | StartFetch | StartBuild | PutRelease
     | StartReleaseCommand | FindWork | StopWork | StartInstances | StopInstances | Switch | PutSlot | PutSite
     | RemoveSite | DeleteBuild | DeleteRelease | Inspect | Exits | Watch | ObtainCertificate | InstallCertificate
-    | RemoveCertificate
+    | RemoveCertificate | ReadUsage | SetSecurityUpdates
 )  # fmt: skip
 
 
@@ -433,6 +446,27 @@ class ExitRecords(Answer, frozen=True, tag="exits"):
     records: tuple[ExitRecord, ...]
 
 
+class EnvironmentUsage(msgspec.Struct, frozen=True, array_like=True):
+    """Counters begin with the control group: `group` differs when that was made anew."""
+
+    environment: Id
+    group: str
+    cpu_usec: int
+    memory: int
+    """Bytes now, without what is only a copy of files."""
+    tasks: int
+    read_bytes: int
+    written_bytes: int
+    oom_kills: int | None
+    """None where the kernel does not count them for a whole environment (cgroup v1)."""
+
+
+class Usage(Answer, frozen=True, tag="usage"):
+    at: float
+    """CLOCK_MONOTONIC, in seconds: the same for every process of the machine."""
+    environments: tuple[EnvironmentUsage, ...]
+
+
 class Changed(Answer, frozen=True, tag="changed"):
     """Something changed: ask. `unit` is a hint; `work` is set when work ended; `exit` on a new exit record."""
 
@@ -442,4 +476,6 @@ class Changed(Answer, frozen=True, tag="changed"):
     exit: bool = False
 
 
-Response = Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | ExitRecords | Changed
+Response = (
+    Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | ExitRecords | Usage | Changed
+)  # fmt: skip

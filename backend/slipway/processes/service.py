@@ -29,7 +29,8 @@ SCALED = "processes.scaled"
 
 
 class Processes:
-    """Signals that it sends: `process.crashed` (environment_id, generation) and `processes.scaled` (environment_id)."""
+    """Signals that it sends: `process.crashed` (environment_id, generation, out_of_memory), and `processes.scaled`
+    (environment_id)."""
 
     def __init__(
         self,
@@ -154,7 +155,12 @@ class Processes:
                 )  # fmt: skip
         if new:
             self._hub.publish(f"environment:{instance.environment}")
-            await self._signals.send(CRASHED, environment_id=instance.environment, generation=instance.generation)
+            await self._signals.send(
+                CRASHED,
+                environment_id=instance.environment,
+                generation=instance.generation,
+                out_of_memory=record.out_of_memory,
+            )
 
 
 def wanted(environment: Environment, process: str) -> int:

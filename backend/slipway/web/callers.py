@@ -50,6 +50,11 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether there is a team in which the caller may make apps."""
         return self.is_operator or max(self.ranks.values(), default=0) >= Rank.MEMBER
 
+    @property
+    def may_administer(self) -> bool:
+        """Whether the machine itself is the caller's business."""
+        return self.is_operator or max(self.ranks.values(), default=0) >= Rank.OWNER
+
     def rank_in(self, team_id: int) -> int:
         """0: not a member. The operator may do everything."""
         return Rank.OWNER if self.is_operator else self.ranks.get(team_id, 0)

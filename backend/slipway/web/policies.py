@@ -29,6 +29,8 @@ class Policy(StrEnum):
     VIEWER = "viewer"
     MEMBER = "member"
     OWNER = "owner"
+    ADMINISTRATOR = "administrator"
+    """An owner of some team: whoever may look after the machine itself."""
     OPERATOR = "operator"
 
 
@@ -91,6 +93,8 @@ class Gate:
             return
         if policy is Policy.CREATOR and not caller.may_create:
             raise Forbidden("You may look at apps, not create them. Ask an owner of the team to make you a member.")
+        if policy is Policy.ADMINISTRATOR and not caller.may_administer:
+            raise Forbidden("Only an owner of a team may look after the server itself.")
         if policy is Policy.OPERATOR and not caller.is_operator:
             raise Forbidden("Only the operator may do this: run `slipway` on the server itself, as root.")
         if policy in RANKS:

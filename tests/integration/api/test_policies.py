@@ -65,6 +65,8 @@ def _is_allowed(who: str, policy: Policy) -> bool:
         return who == "operator"
     if policy is Policy.SIGNED_IN:
         return who != "nobody"
+    if policy is Policy.ADMINISTRATOR:
+        return RANK_OF[who] >= RANKS[Policy.OWNER]
     if policy is Policy.CREATOR:
         return RANK_OF[who] >= RANKS[Policy.MEMBER]
     return RANK_OF[who] >= RANKS[policy]

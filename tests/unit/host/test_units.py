@@ -64,6 +64,8 @@ def test_the_unit_of_an_instance_is_exactly_this() -> None:
         "SyslogIdentifier=e3",
         "LogRateLimitIntervalSec=10s",
         "LogRateLimitBurst=20000",
+        "CPUAccounting=yes",
+        "IOAccounting=yes",
         "MemoryMax=256M",
         "MemorySwapMax=0",
         "TasksMax=64",

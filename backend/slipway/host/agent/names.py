@@ -14,6 +14,7 @@ _INSTANCE = re.compile(
 _WORK = re.compile(
     r"slipway-(?P<installation>[a-z0-9]{4})-(?P<kind>fetch|build|release|certificate)-(?P<id>[1-9][0-9]{0,15})\.service"
 )
+_ENVIRONMENT_SLICE = re.compile(r"slipway-(?P<installation>[a-z0-9]{4})-apps-e(?P<environment>[1-9][0-9]{0,15})\.slice")
 
 
 class Names:
@@ -24,6 +25,7 @@ class Names:
         self.prefix = f"slipway-{installation}"
         self.nginx = f"{self.prefix}-nginx.service"
         self.apps_target = f"{self.prefix}-apps.target"
+        self.apps_slice = f"{self.prefix}-apps.slice"
         self.builds_slice = f"{self.prefix}-builds.slice"
 
     def instance(self, instance: Instance) -> str:
@@ -66,6 +68,13 @@ class Names:
 
     def environment_slice(self, environment: int) -> str:
         return f"{self.prefix}-apps-e{environment}.slice"
+
+    def find_environment(self, slice_name: str) -> int | None:
+        """The environment that a slice belongs to, or None for every other one."""
+        match = _ENVIRONMENT_SLICE.fullmatch(slice_name)
+        if match is None or match["installation"] != self.installation:
+            return None
+        return int(match["environment"])
 
     def run_user(self, environment: int) -> str:
         return f"sl-{self.installation}-r{environment}"

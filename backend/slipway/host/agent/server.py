@@ -27,6 +27,8 @@ from slipway.host.agent import (
     routes,
     sites,
     slots,
+    updates,
+    usage,
     work,
 )
 from slipway.host.agent.box import DAEMON_USER, Box
@@ -49,12 +51,14 @@ from slipway.host.protocol import (
     PutSite,
     PutSlot,
     ReadKey,
+    ReadUsage,
     Refused,
     RemoveCertificate,
     RemoveEnvironment,
     RemoveMirror,
     RemoveSite,
     Request,
+    SetSecurityUpdates,
     StartBuild,
     StartFetch,
     StartInstances,
@@ -111,7 +115,11 @@ HANDLERS: dict[type[Verb], Handler] = {
     ObtainCertificate: certificates.obtain,
     InstallCertificate: certificates.install,
     RemoveCertificate: certificates.remove_verb,
+    ReadUsage: usage.read,
+    SetSecurityUpdates: updates.set_security_updates,
 }
+UNSAID = frozenset({ReadUsage})
+"""Asked every few seconds, and changes nothing: the log says only where it failed."""
 
 
 def lock_name(verb: Verb) -> str | None:
@@ -133,8 +141,10 @@ def lock_name(verb: Verb) -> str | None:
             return f"work {WorkKind.CERTIFICATE} {verb.id}"
         case InstallCertificate() | RemoveCertificate():
             return f"certificate {verb.hostname}"
-        case FindWork() | Inspect() | Exits() | Status() | ReadKey():
+        case FindWork() | Inspect() | Exits() | Status() | ReadKey() | ReadUsage():
             return None
+        case SetSecurityUpdates():
+            return "security updates"
     return f"environment {verb.environment}"  # type: ignore[attr-defined]
 
 
@@ -175,6 +185,8 @@ class Server:
         """Carry a verb out; → its answer, or Refused with the reason."""
         began = time.monotonic()
         answer = await self._carry_out(verb)
+        if type(verb) in UNSAID and not isinstance(answer, Refused):
+            return answer
         log.info(
             str(verb.__struct_config__.tag),
             **about(verb),

@@ -20,6 +20,7 @@ UNIT_PATHS = b"/org/freedesktop/systemd1/unit"
 MANAGER = b"org.freedesktop.systemd1.Manager"
 UNIT = b"org.freedesktop.systemd1.Unit"
 SERVICE = b"org.freedesktop.systemd1.Service"
+SLICE = b"org.freedesktop.systemd1.Slice"
 PROPERTIES = b"org.freedesktop.DBus.Properties"
 END_OF_CONTAINER = (-1, None)
 JOB_SECONDS = 120.0
@@ -170,6 +171,10 @@ class Systemd:
             restarts=self._get(unit, SERVICE, b"NRestarts", b"u"),
             started=self._get(unit, SERVICE, b"ExecMainStartTimestamp", b"t"),
         )
+
+    def control_group(self, slice_unit: str) -> str:
+        """The path of a slice's control group below each hierarchy; empty while nothing runs in it."""
+        return str(self._get(slice_unit, SLICE, b"ControlGroup", b"s").decode())
 
     def listed(self, pattern: str) -> list[Listed]:
         """Units in systemd's memory whose names fit a shell pattern."""
