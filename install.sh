@@ -67,7 +67,7 @@ PACKAGES=(
   nginx-light postgresql git ca-certificates
   python3 python3-venv python3-dev gcc pkg-config libsystemd-dev
 )
-PACKAGES_OF_A_SERVER=(nftables logrotate)
+PACKAGES_OF_A_SERVER=(nftables logrotate unattended-upgrades)
 PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables pebble)
 PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2)
 
@@ -163,6 +163,10 @@ install_server_packages() {
   mkdir -p /etc/postgresql-common/createcluster.d
   echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/slipway.conf
   systemctl mask --quiet nginx.service 2>/dev/null
+  # Installed, and left alone: whether it installs security updates is decided in the panel.
+  if [ -n "$(missing_packages unattended-upgrades)" ]; then
+    echo "unattended-upgrades unattended-upgrades/enable_auto_updates boolean false" | debconf-set-selections
+  fi
   install_packages "${PACKAGES[@]}" "${PACKAGES_OF_A_SERVER[@]}"
 }
 

@@ -47,6 +47,7 @@ from slipway.routing.access_log import ErrorCounts
 from slipway.routing.service import Routing
 from slipway.settings import Settings
 from slipway.system.housekeeping import keep_house
+from slipway.system.operating_system import Machine
 from slipway.teams.callers import Callers, provide_actor
 from slipway.teams.service import Teams
 from slipway.vault import Vault
@@ -87,6 +88,7 @@ class Slipway:
             self.db, self.events, self.hub, self.signals, self.host, self.releases, self.logs.last_lines
         )
         self.deployments = Deployments(self.db, self.events, self.hub, self.logs)
+        self.machine = Machine(self.db, self.events, self.host, settings)
         self.metrics = Metrics(self.db, self.hub, self.host, settings)
         self.tools = Tools(
             settings=settings,
@@ -165,6 +167,7 @@ class Slipway:
                 "deployments": self.deployments,
                 "certificates": self.certificates,
                 "metrics": self.metrics,
+                "machine": self.machine,
             },
             dependencies={"actor": provide_actor, "app": provide_app, "environment": provide_environment},
         )

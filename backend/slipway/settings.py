@@ -311,6 +311,16 @@ class Paths(msgspec.Struct, frozen=True):
         return self.run / "exits"
 
     @property
+    def updates(self) -> Path:
+        """pending.json: the operating system's pending updates, as found last by a user of its own."""
+        return self.var / "updates"
+
+    @property
+    def security_updates(self) -> Path:
+        """Among apt's settings, written by the host agent; there while security updates are turned on here."""
+        return self.root / "etc/apt/apt.conf.d/90slipway"
+
+    @property
     def postgresql(self) -> Path:
         """The folder of PostgreSQL's socket."""
         return self.run / "postgresql"

@@ -25,6 +25,9 @@ function listen() {
     // What changed before a stream begins is not told: its first event is always worth a look.
     if (!heard || live().dataset.topics.split(" ").some((topic) => changed.has(topic))) refetch();
     heard = true;
+    if (changed.has("figures") && !leaving()) {
+      for (const part of document.querySelectorAll("[data-figures]")) window.htmx.trigger(part, "figures");
+    }
   });
 }
 

@@ -10,6 +10,7 @@ from slipway.cli import exits, options
 from slipway.cli.certificates import describe
 from slipway.cli.client import Client, CliError
 from slipway.cli.output import print_json, say
+from slipway.cli.system import needs
 
 
 @click.command("status")
@@ -25,6 +26,8 @@ def status(as_json: bool) -> None:
             say(f"  {'ok  ' if part['ok'] else 'BAD '} {part['name']}: {part['detail']}")
         if found["certificate"]:
             say(f"  certificate: {describe(found['certificate'])}")
+        for line in needs(found["operating_system"]):
+            say(f"  note {line}")
     if not found["ok"]:
         raise CliError("Not everything answers. `slipway doctor` looks closer.", exits.FAILED)
 

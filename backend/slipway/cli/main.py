@@ -17,6 +17,7 @@ from slipway.cli.environments import env, environments
 from slipway.cli.logs import logs
 from slipway.cli.output import complain
 from slipway.cli.settings import settings
+from slipway.cli.system import system
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,6 +47,7 @@ for command in (
     certificates,
     token,
     setup_link,
+    system,
     doctor,
     down,
 ):

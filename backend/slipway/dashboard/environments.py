@@ -1,15 +1,18 @@
 """An environment's overview; making one, deleting one, changing its settings and the number of its instances."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from litestar import get, post
+from litestar import MediaType, get, post
+from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
 from slipway.apps.models import PRODUCTION, App, Environment, EnvironmentSettings
 from slipway.apps.service import Apps
 from slipway.certificates.service import Certificates
+from slipway.clock import now
+from slipway.dashboard.charts import Period, charts_of_environment
 from slipway.dashboard.frame import Frame, Frames
 from slipway.dashboard.settings_form import wrong_settings, wrong_source
 from slipway.dashboard.steps import steps_of
@@ -17,6 +20,7 @@ from slipway.deployments.models import Deployment
 from slipway.deployments.service import Deployments
 from slipway.errors import HostRefused, Invalid, SlipwayError, Unavailable
 from slipway.events.models import Actor
+from slipway.metrics.service import Metrics
 from slipway.processes.models import ProcessState
 from slipway.processes.service import Processes
 from slipway.releases.service import Releases
@@ -44,6 +48,9 @@ TEXTS = ("install_command", "build_command", "start_command", "release_command",
 NUMBERS = ("health_seconds", "stop_seconds", "drain_seconds", "standby_seconds", "memory", "cpu", "tasks")
 
 
+ChosenPeriod = Annotated[Period, QueryParameter(name="period")]
+
+
 class ProcessView(msgspec.Struct, frozen=True):
     """One process of the live release, and how its instances do."""
 
@@ -68,6 +75,8 @@ async def show_environment(
     routing: Routing,
     processes: Processes,
     certificates: Certificates,
+    metrics: Metrics,
+    period: ChosenPeriod = Period.HOUR,
 ) -> Template:
     frame, newest, kept, slots, crashes, running = await asyncio.gather(
         frames.of(caller, app, environment),
@@ -93,8 +102,29 @@ async def show_environment(
             crashes=crashes,
             processes=running,
             certificate=await certificates.find(app, environment),
+            here=request.url.path if period is Period.HOUR else f"{request.url.path}?period={period.value}",
+            **await _figures(metrics, app, environment, period),
         ),
     )
+
+
+@get(ENVIRONMENT + "/figures", policy=Policy.VIEWER)
+async def show_figures(
+    app: App, environment: Environment, metrics: Metrics, period: ChosenPeriod = Period.HOUR
+) -> Template:
+    """The charts of the overview alone: what is fetched again when there are new figures."""
+    context = await _figures(metrics, app, environment, period)
+    return Template("pages/figures.html", context=context, media_type=MediaType.HTML)
+
+
+async def _figures(metrics: Metrics, app: App, environment: Environment, period: Period) -> dict[str, Any]:
+    figures = await metrics.of_environment(environment, now() - period.length, None, period.step)
+    return {
+        "charts": charts_of_environment(figures, period),
+        "periods": list(Period),
+        "period": period,
+        "address": f"/apps/{app.name}/{environment.name}/figures",
+    }
 
 
 def _made(newest: list[Deployment], frame: Frame) -> Deployment | None:
@@ -287,6 +317,7 @@ async def _draw_settings(
 
 HANDLERS = [
     show_environment,
+    show_figures,
     scale,
     show_new_environment,
     create_environment,

@@ -4,7 +4,7 @@ from litestar import Router
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from slipway.dashboard import accounts, apps, deployments, environments, log, variables
+from slipway.dashboard import accounts, apps, deployments, environments, log, system, variables
 from slipway.dashboard.frame import provide_frames
 from slipway.web.assets import show_asset
 
@@ -17,6 +17,7 @@ PAGES = Router(
         *deployments.HANDLERS,
         *variables.HANDLERS,
         *log.HANDLERS,
+        *system.HANDLERS,
     ],
     dependencies={"frames": Provide(provide_frames, sync_to_thread=False)},
     include_in_schema=False,

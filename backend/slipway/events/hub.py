@@ -28,7 +28,7 @@ class Subscription:
 
 
 class Hub:
-    """Topics: `app:<id>`, `environment:<id>`, `deployment:<id>`, `apps`, `certificates`.
+    """Topics: `app:<id>`, `environment:<id>`, `deployment:<id>`, `apps`, `certificates`, `figures`.
 
     `app:*` subscribes to all of a kind, those of things that are made later among them.
     """

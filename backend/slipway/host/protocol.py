@@ -477,5 +477,6 @@ class Changed(Answer, frozen=True, tag="changed"):
 
 
 Response = (
-    Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | ExitRecords | Usage | Changed
+    Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | ExitRecords | Usage
+    | Changed
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`slipway server install|uninstall`: what install.sh calls once a release lies in /opt/slipway."""
+"""`slipway server …`: what install.sh calls once a release lies in /opt/slipway, and what a server's own units run."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ import sys
 from slipway.errors import SlipwayError
 from slipway.server.installing import install
 from slipway.server.uninstalling import uninstall
+from slipway.server.updates import look_for_updates
 
 
 def main(argv: list[str]) -> int:
@@ -18,6 +19,8 @@ def main(argv: list[str]) -> int:
                 acme_server=arguments.acme_server,
                 email=arguments.email,
             )
+        elif arguments.verb == "look-for-updates":
+            look_for_updates()
         else:
             uninstall(with_data=arguments.with_data)
     except SlipwayError as error:
@@ -38,4 +41,5 @@ def _parser() -> argparse.ArgumentParser:
     installing.add_argument("--email", metavar="ADDRESS", help="where the certificate authority writes to")
     uninstalling = verbs.add_parser("uninstall", help="stop and remove Slipway")
     uninstalling.add_argument("--with-data", action="store_true", help="the apps' data and the database too")
+    verbs.add_parser("look-for-updates", help="find out which updates the operating system has (needs no root)")
     return parser

@@ -22,8 +22,9 @@ def uninstall(*, with_data: bool) -> None:
     settings = installed.load()
     Machine(settings).end()
     subprocess.run(["nft", "delete", "table", "inet", firewall.table(settings)], capture_output=True, check=False)
-    for file in ("/etc/logrotate.d/slipway", "/etc/tmpfiles.d/slipway.conf"):
-        Path(file).unlink(missing_ok=True)
+    files = (Path("/etc/logrotate.d/slipway"), Path("/etc/tmpfiles.d/slipway.conf"), settings.paths.security_updates)
+    for file in files:
+        file.unlink(missing_ok=True)
     for name in PROGRAM_FOLDERS + (DATA_FOLDERS if with_data else ()):
         shutil.rmtree(Path("/") / name, ignore_errors=True)
     if with_data:

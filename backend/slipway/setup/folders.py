@@ -33,6 +33,7 @@ FOLDERS = (
     Folder("var/lib/slipway/agent", 0o700),
     Folder("var/lib/slipway/mirrors", 0o711, owner="slipway-fetch"),
     Folder("var/lib/slipway/postgresql", 0o700, owner="slipway-postgres", group="slipway-postgres"),
+    Folder("var/lib/slipway/updates", 0o755, owner="slipway-updates"),
     Folder("srv/slipway", 0o755),
     Folder("srv/slipway/builds", 0o711),
     Folder("srv/slipway/data", 0o711),
@@ -41,6 +42,7 @@ FOLDERS = (
     Folder("srv/slipway/trash", 0o700),
     Folder("var/cache/slipway", 0o711),
     Folder("var/cache/slipway/nginx", 0o755),
+    Folder("var/cache/slipway/updates", 0o700, owner="slipway-updates"),
     # nginx's master opens its logs as root: whoever could write here could make it write anywhere.
     Folder("var/log/slipway", 0o750, group="slipway"),
     Folder("run/slipway", 0o755),

@@ -13,7 +13,7 @@ from slipway.setup import memory, postgresql
 
 _MOST_OPEN_FILES = 65536
 _MOST_WORKERS = 4
-_ONLY_ON_SERVERS = ("firewall.service.j2",)
+_ONLY_ON_SERVERS = ("firewall.service.j2", "updates.service.j2", "updates.timer.j2")
 """In local mode the machine is somebody else's."""
 
 

@@ -3,9 +3,12 @@
 import pwd
 import subprocess
 
-OWN_USERS = ("slipway", "slipway-fetch", "slipway-nginx", "slipway-postgres", "slipway-check", "slipway-certbot")
-"""The daemon; git over the network; nginx's workers; the database; what checks things
-from elsewhere; certbot. In the order of their numbers."""
+OWN_USERS = (
+    "slipway", "slipway-fetch", "slipway-nginx", "slipway-postgres", "slipway-check", "slipway-certbot",
+    "slipway-updates",
+)  # fmt: skip
+"""The daemon; git over the network; nginx's workers; the database; what checks things from elsewhere; certbot; what
+looks for the operating system's updates. In the order of their numbers."""
 
 
 def ensure(first_uid: int) -> None:

@@ -9,7 +9,9 @@ from slipway.events.hub import Hub
 from slipway.web.callers import Caller
 from slipway.web.streams import IDLE, encode_event, within_idle
 
-ALL = ("apps", "app:*", "environment:*", "deployment:*")
+FIGURES = "figures"
+"""That there are new ones; which, only those are told who ask for them and may see them."""
+ALL = ("apps", FIGURES, "app:*", "environment:*", "deployment:*")
 MOST_REMEMBERED = 10_000
 """Topics, for a stream that is open for long."""
 
@@ -37,13 +39,13 @@ class Sight:
     def __init__(self, db: Database, team_ids: Sequence[int]) -> None:
         self._db = db
         self._team_ids = team_ids
-        self._known: dict[str, bool] = {}
+        self._known: dict[str, bool] = {FIGURES: True}
 
     async def begin(self) -> None:
         """Learn what there is: what is deleted later is told to those who saw it."""
         async with self._db.connection() as connection:
             found = await apps.list_ids(connection, self._team_ids)
-        self._known = {"apps": True} | dict.fromkeys(_topics_of(found), True)
+        self._known = {"apps": True, FIGURES: True} | dict.fromkeys(_topics_of(found), True)
 
     async def seen_of(self, topics: Collection[str]) -> list[str]:
         if len(self._known) > MOST_REMEMBERED:

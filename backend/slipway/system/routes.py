@@ -1,9 +1,10 @@
-"""/api/status: how Slipway itself does; /api/changes: that something changed."""
+"""/api/status: how Slipway itself does; /api/system: the machine; /api/changes: that something changed."""
 
 from typing import Any
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, get, put
+from litestar.params import JSONBody
 from litestar.types import ASGIApp
 
 from slipway import __version__
@@ -12,10 +13,12 @@ from slipway.certificates.service import Certificates, CertificateView
 from slipway.db import Database
 from slipway.errors import Unavailable
 from slipway.events.hub import Hub
+from slipway.events.models import Actor
 from slipway.host.client import Host
 from slipway.settings import Settings
 from slipway.system.changes import changes_for
 from slipway.system.health import PartHealth, ask_all
+from slipway.system.operating_system import Machine, OperatingSystem
 from slipway.web.callers import Caller
 from slipway.web.context import still_allowed
 from slipway.web.policies import Policy
@@ -36,6 +39,12 @@ class StatusView(msgspec.Struct, frozen=True):
     parts: list[PartHealth]
     certificate: CertificateView | None
     """The panel's; null while the database does not answer."""
+    operating_system: OperatingSystem | None
+    """Null for those who may not look after the machine."""
+
+
+class SecurityUpdatesWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    on: bool
 
 
 @get("/api/ping", policy=Policy.PUBLIC, sync_to_thread=False)
@@ -46,10 +55,17 @@ def ping() -> Ping:
 
 @get("/api/status", policy=Policy.SIGNED_IN)
 async def show_status(
-    settings: Settings, db: Database, host: Host, accounts: Accounts, certificates: Certificates
+    caller: Caller,
+    settings: Settings,
+    db: Database,
+    host: Host,
+    accounts: Accounts,
+    certificates: Certificates,
+    machine: Machine,
 ) -> StatusView:
-    """Version, address, and whether each part answers."""
+    """Version, address, whether each part answers, and what the operating system needs."""
     parts = await ask_all(db, host, settings)
+    system = await machine.operating_system() if caller.may_administer else None
     ok = all(part.ok for part in parts)
     has_accounts, certificate = None, None
     try:
@@ -57,7 +73,21 @@ async def show_status(
         certificate = await certificates.of_panel()
     except Unavailable:
         pass
-    return StatusView(ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts, certificate)
+    return StatusView(
+        ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts, certificate, system
+    )
+
+
+@get("/api/system", policy=Policy.ADMINISTRATOR)
+async def show_system(machine: Machine) -> OperatingSystem:
+    """The operating system, its pending updates, and whether it needs a reboot."""
+    return await machine.operating_system()
+
+
+@put("/api/system/security-updates", policy=Policy.ADMINISTRATOR)
+async def set_security_updates(data: JSONBody[SecurityUpdatesWish], actor: Actor, machine: Machine) -> OperatingSystem:
+    """Whether the operating system installs security updates by itself; on a server only."""
+    return await machine.set_security_updates(actor, on=data.on)
 
 
 @get("/api/changes", policy=Policy.SIGNED_IN)
@@ -70,4 +100,4 @@ async def stream_changes(request: Request[Any, Any, Any], caller: Caller, db: Da
     return event_stream(changes_for(caller, db, hub), still_allowed(request))
 
 
-HANDLERS = [ping, show_status, stream_changes]
+HANDLERS = [ping, show_status, show_system, set_security_updates, stream_changes]

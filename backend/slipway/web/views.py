@@ -34,6 +34,8 @@ class Notice(StrEnum):
     OBTAINING = "A certificate is being obtained."
     DELETING = "It is being deleted."
     TOKEN_DELETED = "The token is deleted."  # noqa: S105 - a sentence
+    SECURITY_UPDATES_ON = "Security updates are installed by themselves from now on."
+    SECURITY_UPDATES_OFF = "Slipway has no security updates installed any more."
     PASSWORD_CHANGED = "Your password is changed; you are signed out everywhere else."  # noqa: S105 - a sentence
 
 

@@ -12,8 +12,6 @@ from slipway.host.agent.box import Box
 from slipway.host.protocol import Done, SetSecurityUpdates
 from slipway.settings import Mode
 
-FILE = Path("/etc/apt/apt.conf.d/90slipway")
-"""After Debian's own, which are numbered up to 50: the last one that says something wins."""
 PROGRAM = Path("/usr/bin/unattended-upgrade")
 
 
@@ -24,7 +22,7 @@ async def set_security_updates(box: Box, verb: SetSecurityUpdates) -> Done:
             reason="conflict",
         )
     if not verb.on:
-        files.remove(FILE)
+        files.remove(box.paths.security_updates)
         return Done()
     if not PROGRAM.exists():
         raise HostRefused(
@@ -32,5 +30,5 @@ async def set_security_updates(box: Box, verb: SetSecurityUpdates) -> Done:
             "Install it (apt-get install unattended-upgrades), or run Slipway's installer again.",
             reason="conflict",
         )
-    files.write(FILE, box.templates.render("apt.conf.j2"), mode=0o644)
+    files.write(box.paths.security_updates, box.templates.render("apt.conf.j2"), mode=0o644)
     return Done()
