@@ -64,10 +64,8 @@ def needs(found: dict[str, Any] | None) -> Iterator[str]:
     if pending is not None and pending["updates"]:
         count, security = len(pending["updates"]), sum(one["security"] for one in pending["updates"])
         some = f", {security} of them for security" if security else ""
-        what = (
-            "1 update of the operating system waits" if count == 1 else f"{count} updates of the operating system wait"
-        )
-        yield f"{what}{some}: `slipway system show`"
+        what = "1 update" if count == 1 else f"{count} updates"
+        yield f"{what} of the operating system to install{some}: `slipway system show`"
     if pending is not None and pending["problem"]:
         yield f"the last look for updates failed: {plain(pending['problem'])}"
     if found["reboot_needed"]:

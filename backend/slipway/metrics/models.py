@@ -12,6 +12,7 @@ from slipway.settings import Metrics
 MOST_POINTS = 2000
 WANTED_POINTS = 240
 """About how many an answer has, where no step is asked for."""
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 DEFAULT_SPAN = timedelta(hours=1)
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 """Of answers, in seconds: what people read clocks by."""
@@ -205,10 +206,13 @@ class Piece(msgspec.Struct, frozen=True):
 
 def span_of(start: datetime | None, end: datetime | None, step: int | None, settings: Metrics, now: datetime) -> Span:
     """What is asked for, made whole. Raises Invalid."""
+    for name, moment in (("from", start), ("to", end)):
+        if moment is not None and moment.tzinfo is None:
+            raise Invalid(f"`{name}` needs its time zone: 2026-01-31T12:00:00Z.", field=name)
+        if moment is not None and moment < EARLIEST:
+            raise Invalid(f"`{name}` is a moment before there was any server.", field=name)
     end = min(end or now, now)
     start = start or end - DEFAULT_SPAN
-    if start.tzinfo is None or end.tzinfo is None:
-        raise Invalid("A moment needs its time zone: 2026-01-31T12:00:00Z.", field="from")
     if start >= end:
         raise Invalid("`from` must be before `to`, and in the past.", field="from")
     seconds = (end - start).total_seconds()

@@ -41,10 +41,11 @@ FOLDERS = (
     Folder("srv/slipway/live", 0o755),
     Folder("srv/slipway/trash", 0o700),
     Folder("var/cache/slipway", 0o711),
-    Folder("var/cache/slipway/nginx", 0o755),
     Folder("var/cache/slipway/updates", 0o700, owner="slipway-updates"),
+    Folder("var/cache/slipway/nginx", 0o755),
     # nginx's master opens its logs as root: whoever could write here could make it write anywhere.
-    Folder("var/log/slipway", 0o750, group="slipway"),
+    # Its workers open the new ones when logs are rotated: they may pass, and no one else's files are here.
+    Folder("var/log/slipway", 0o751, group="slipway"),
     Folder("run/slipway", 0o755),
     Folder("run/slipway/orders", 0o711),
     Folder("run/slipway/exits", 0o700),
