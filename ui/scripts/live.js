@@ -4,11 +4,14 @@
 const SLOW = 10_000; // ms between refetches while no stream comes through
 const live = () => document.getElementById("live");
 let stream = null;
+let figures = false; // whether the stream also tells of new figures
 let heard = false; // whether this stream has told anything: the first word comes at once, unless a proxy holds it back
 let leaveTimer = null;
 
 // A form on its way leads to another page: nothing may come between.
 const leaving = () => document.querySelector("form[data-sent]") !== null;
+
+const showsFigures = () => document.querySelector("[data-figures]") !== null;
 
 function refetch() {
   const part = live();
@@ -17,7 +20,8 @@ function refetch() {
 
 function listen() {
   if (stream || !live()?.dataset.topics) return;
-  stream = new EventSource("/api/changes");
+  figures = showsFigures();
+  stream = new EventSource(figures ? "/api/changes?figures=true" : "/api/changes");
   heard = false;
   stream.addEventListener("error", () => { heard = false; });
   stream.addEventListener("changed", (event) => {
@@ -77,6 +81,10 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400 && event.detail.target === live() && !leaving()) location.reload();
 });
 document.addEventListener("htmx:afterSettle", () => {
+  if (stream && showsFigures() && !figures) {
+    leave();
+    listen();
+  }
   const icon = document.querySelector("link[rel=icon]");
   const wanted = live()?.dataset.favicon;
   if (wanted && icon.getAttribute("href") !== wanted) icon.setAttribute("href", wanted);

@@ -1,9 +1,8 @@
 """The server's own page: its figures, its operating system and that one's updates."""
 
-import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import get, post
+from litestar import MediaType, get, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
@@ -22,19 +21,26 @@ ChosenPeriod = Annotated[Period, QueryParameter(name="period")]
 async def show_system(
     request: AnyRequest, machine: Machine, metrics: Metrics, period: ChosenPeriod = Period.HOUR
 ) -> Template:
-    system, figures = await asyncio.gather(
-        machine.operating_system(), metrics.of_box(now() - period.length, None, period.step)
-    )
     return draw(
         request,
         "system",
-        system=system,
-        charts=charts_of_box(figures, period),
-        periods=list(Period),
-        period=period,
-        topics="figures",
+        system=await machine.operating_system(),
+        topics="system",
+        **await _figures(metrics, period),
         here="/system" if period is Period.HOUR else f"/system?period={period.value}",
     )
+
+
+@get("/system/figures", policy=Policy.ADMINISTRATOR)
+async def show_figures(metrics: Metrics, period: ChosenPeriod = Period.HOUR) -> Template:
+    """The charts alone: what is fetched again when there are new figures."""
+    return Template("pages/figures.html", context=await _figures(metrics, period), media_type=MediaType.HTML)
+
+
+async def _figures(metrics: Metrics, period: Period) -> dict[str, Any]:
+    figures = await metrics.of_box(now() - period.length, None, period.step)
+    charts = charts_of_box(figures, period)
+    return {"charts": charts, "periods": list(Period), "period": period, "address": "/system/figures"}
 
 
 @post("/system/security-updates", policy=Policy.ADMINISTRATOR, status_code=303)
@@ -45,4 +51,4 @@ async def set_security_updates(request: AnyRequest, actor: Actor, machine: Machi
     return go("/system", Notice.SECURITY_UPDATES_ON if on else Notice.SECURITY_UPDATES_OFF)
 
 
-HANDLERS = [show_system, set_security_updates]
+HANDLERS = [show_system, show_figures, set_security_updates]

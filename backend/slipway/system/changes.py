@@ -10,15 +10,15 @@ from slipway.web.callers import Caller
 from slipway.web.streams import IDLE, encode_event, within_idle
 
 FIGURES = "figures"
-"""That there are new ones; which, only those are told who ask for them and may see them."""
-ALL = ("apps", FIGURES, "app:*", "environment:*", "deployment:*")
+"""That there are new ones, every few seconds: told to those only who ask for it."""
+ALL = ("apps", "app:*", "environment:*", "deployment:*")
 MOST_REMEMBERED = 10_000
 """Topics, for a stream that is open for long."""
 
 
-async def changes_for(caller: Caller, db: Database, hub: Hub) -> AsyncIterator[bytes]:
+async def changes_for(caller: Caller, db: Database, hub: Hub, *, figures: bool = False) -> AsyncIterator[bytes]:
     """Encoded events. Everything is subscribed to before anything is read: what is made meanwhile is not missed."""
-    async with hub.subscribe(*ALL) as changes:
+    async with hub.subscribe(*ALL, *([FIGURES] if figures else [])) as changes:
         sight = None if caller.team_ids is None else Sight(db, caller.team_ids)
         if sight is not None:
             await sight.begin()

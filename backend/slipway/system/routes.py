@@ -91,13 +91,15 @@ async def set_security_updates(data: JSONBody[SecurityUpdatesWish], actor: Actor
 
 
 @get("/api/changes", policy=Policy.SIGNED_IN)
-async def stream_changes(request: Request[Any, Any, Any], caller: Caller, db: Database, hub: Hub) -> ASGIApp:
+async def stream_changes(
+    request: Request[Any, Any, Any], caller: Caller, db: Database, hub: Hub, figures: bool = False
+) -> ASGIApp:
     """Server-Sent Events: `changed` with topics of what the caller may see.
 
     They are `apps`, `app:<id>`, `environment:<id>` and `deployment:<id>`, and say that something changed, never what:
-    fetch it again.
+    fetch it again. With `?figures=true` also `figures`, whenever there are new ones.
     """
-    return event_stream(changes_for(caller, db, hub), still_allowed(request))
+    return event_stream(changes_for(caller, db, hub, figures=figures), still_allowed(request))
 
 
 HANDLERS = [ping, show_status, show_system, set_security_updates, stream_changes]

@@ -46,3 +46,12 @@ def test_what_is_not_ours_is_no_instance_and_no_work(unit: str) -> None:
 
 def test_user_names_fit_into_what_linux_takes() -> None:
     assert len(NAMES.build_user(2**53)) <= 32
+
+
+def test_an_environment_is_found_by_its_slice_and_by_no_other() -> None:
+    assert NAMES.find_environment(NAMES.environment_slice(12)) == 12
+    others = (
+        "slipway-zz99-apps-e1.slice", "slipway-ab12-apps.slice", "slipway-ab12-apps-e0.slice",
+        "slipway-ab12-apps-e1.slice\n", "slipway-ab12-apps-e1-x.slice", "slipway-ab12-apps-e1.service", "",
+    )  # fmt: skip
+    assert [NAMES.find_environment(name) for name in others] == [None] * len(others)
