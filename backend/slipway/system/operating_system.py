@@ -22,6 +22,7 @@ from slipway.settings import Mode, Settings
 REBOOT_REQUIRED = Path("/run/reboot-required")
 """Debian's sign that something installed needs a reboot; beside it, which packages left it."""
 MOST_BYTES = 4 * 1024 * 1024
+ASK_SECONDS = 5.0
 RESULT = "pending.json"
 NO_SERVER = "This is not a server of Slipway's own: the operating system's updates are its owner's business."
 
@@ -118,7 +119,13 @@ async def _apt_settings() -> str:
         )  # fmt: skip
     except OSError:
         return ""
-    said, _ = await asked.communicate()
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            said, _ = await asked.communicate()
+    except TimeoutError:
+        asked.kill()
+        await asked.wait()
+        return ""
     return said.decode(errors="replace")
 
 

@@ -1,5 +1,6 @@
 """Figures in a real PostgreSQL, over hours that a test's clock takes minutes of."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from slipway.events.hub import Hub
 from slipway.host.protocol import EnvironmentUsage, Usage
 from slipway.metrics import store
 from slipway.metrics.service import TOPIC, Metrics
+from slipway.metrics.tasks import sample_for_ever
 from slipway.settings import Http, Installation, Mode, Settings
 
 BEGIN = datetime(2026, 3, 1, 11, 58, tzinfo=UTC)
@@ -203,6 +205,43 @@ async def test_rolling_up_the_same_time_again_changes_nothing(rig: Rig) -> None:
     rig.agent.away = True
     await rig.metrics.sample()
     assert await rig.value(query) == before
+
+
+async def test_while_the_database_is_away_samples_are_left_out_and_requests_are_counted_when_it_is_back(
+    rig: Rig, tmp_path: Path
+) -> None:
+    await rig.sample(minutes=1)
+    rig.metrics._db = away = Database(f"postgresql://slipway@/slipway?host={tmp_path}")
+    for _ in range(8):
+        rig.time.pass_(seconds=15)
+        rig.request(count=2)
+        with pytest.raises(Unavailable):
+            await rig.metrics.sample()
+    await away.close()
+    rig.metrics._db = rig.db
+    await rig.sample(minutes=2)
+    assert await rig.requests(step=15) == 16
+    assert await rig.requests(step=60) == 16
+    looks = await rig.value("SELECT sum(samples) FROM environment_figures WHERE step = 0")
+    assert looks == 5 + 9, "what was not looked at is not made up"
+
+
+async def test_sampling_goes_on_after_whatever_went_wrong(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = asyncio.Event()
+    ways: list[BaseException | None] = [Unavailable("away"), ValueError("a fault"), None]
+
+    async def sample() -> None:
+        error = ways.pop(0)
+        if error is not None:
+            raise error
+        done.set()
+
+    monkeypatch.setattr(rig.metrics, "sample", sample)
+    sampling = asyncio.create_task(sample_for_ever(rig.metrics, 0.01))
+    async with asyncio.timeout(30):
+        await done.wait()
+    sampling.cancel()
+    await asyncio.gather(sampling, return_exceptions=True)
 
 
 async def test_without_the_host_agent_requests_are_counted_all_the_same(rig: Rig) -> None:
