@@ -10,9 +10,10 @@ try: ## Run Slipway on this machine, in ./.slipway
 test: .venv packages ui/node_modules ## Every test, or TESTS=path; the browser's use Debian's chromium
 	$(PYTHON) -m pytest $(or $(TESTS),--numprocesses=2 --dist=loadfile)
 
+SYSTEMS = debian-12 debian-13
 vps: .venv ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots
 	./install.sh --packages-for-test-servers
-	$(PYTHON) -m pytest $(or $(TESTS),tests/vps)
+	SYSTEMS="$(SYSTEMS)" $(PYTHON) -m pytest --must-boot $(WRITE) $(or $(TESTS),tests/vps)
 
 lint: .venv ## Style, types, layers, shell scripts
 	.venv/bin/ruff check
@@ -25,7 +26,7 @@ bench: .venv packages ui/node_modules ## Speed and memory, written to docs/BENCH
 	$(PYTHON) -m tests.benchmarks
 
 packages:
-	./install.sh --packages-for-tests
+	./install.sh --packages-for-test-servers
 
 # Beside the locked packages, the code itself as it lies here.
 .venv: requirements-dev.lock

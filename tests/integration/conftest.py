@@ -8,11 +8,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -43,7 +45,68 @@ class Box:
 
     def enter(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         """Run a command in the box's world, as its root."""
-        return run(str(self.state / "bin/slipway"), "local", "enter", "--state", str(self.state), "--", *argv)
+        return run(*self.entering(*argv))
+
+    def entering(self, *argv: str) -> list[str]:
+        """The command that does so."""
+        return [str(self.state / "bin/slipway"), "local", "enter", "--state", str(self.state), "--", *argv]
+
+    def hostname(self, app: str) -> str:
+        """An app's, as browsers send it."""
+        return f"{app}.localhost:{self.port}"
+
+    def visitor(self, app: str, *, kept: bool = True, seconds: float = 30) -> httpx.Client:
+        """One who asks an app, on a kept connection or a new one for each request."""
+        headers = {"Host": self.hostname(app)} | ({} if kept else {"Connection": "close"})
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=seconds)
+
+    def connect(self, app: str) -> socket.socket:
+        """A visitor's connection to nginx, on which nothing was said yet."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def repository(self, folder: Path) -> str:
+        """The address under which a folder of this machine is fetched."""
+        return str(folder)
+
+    @property
+    def id(self) -> str:
+        """The installation's."""
+        settings = tomllib.loads((self.state / "etc/slipway/slipway.toml").read_text())
+        return str(settings["installation"]["id"])
+
+    def unit(self, part: str) -> str:
+        return f"slipway-{self.id}-{part}.service"
+
+    def systemctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return self.enter("systemctl", "--user", *arguments)
+
+    @property
+    def etc(self) -> Path:
+        """What lies in /etc but is not Slipway's alone: its users, for one."""
+        return self.state / "private/etc/upper"
+
+    @property
+    def unit_files(self) -> Path:
+        return self.etc / "systemd/user"
+
+    @property
+    def proc(self) -> Path:
+        return Path("/proc")
+
+    @property
+    def tcp(self) -> Path:
+        """The table of its TCP sockets (proc(5))."""
+        return Path("/proc/net/tcp")
+
+    def kill(self, pid: int, signal: str = "KILL") -> None:
+        """A process by its number as the box counts."""
+        done = self.enter("kill", f"-{signal}", str(pid))
+        assert done.returncode == 0, done.stderr
+
+    def restart(self, part: str) -> None:
+        """One of Slipway's own services."""
+        done = self.systemctl("restart", self.unit(part))
+        assert done.returncode == 0, done.stderr
 
     def journal(self, lines: int = 80) -> str:
         if not (self.state / "bin/slipway").exists():
@@ -56,6 +119,17 @@ class Box:
         ended = run(*install, "--no-example", *options, timeout=600)
         if ended.returncode != 0:
             pytest.fail(f"the box did not start:\n{ended.stdout}{ended.stderr}\n{self.journal()}", pytrace=False)
+
+    def does(self, what: str) -> None:
+        """Told before something is done to it; where that is written down, so is how long it takes to settle."""
+
+    def has_settled(self) -> None:
+        """Told when all agrees again."""
+
+    def down_and_up(self) -> None:
+        """As a person who stops it, and starts it again."""
+        assert self.slipway("down").returncode == 0
+        self.up()
 
     def end(self) -> None:
         """Stop it and remove its folder."""

@@ -5,26 +5,44 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from tests.vps import authority, images
+from tests.integration.deployments.conftest import Make, makes
+from tests.vps import authority, images, reliability
+from tests.vps.boxes import OnServer
+from tests.vps.images import CannotBoot
 from tests.vps.network import Network
+from tests.vps.reliability import Story
 from tests.vps.servers import Server, booted
 
 GIT = "git.example.test"
 GIT_PORT = 8443
+SYSTEMS = os.environ.get("SYSTEMS", "debian-12").split()
+"""`make vps` names more than one."""
+PROGRAMS = ("debootstrap", "systemd-nspawn", "nft", "ip", "git")
+STORY = pytest.StashKey[tuple[str, Story]]()
+ROWS = pytest.StashKey[list[reliability.Row]]()
+REGISTRIES = ("https://pypi.org/simple/pip/", "https://registry.npmjs.org/htmx.org")
 
 
-def why_not() -> str | None:
-    """What keeps test servers from running on this machine."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--must-boot", action="store_true", help="a machine that cannot boot test servers is a failure")
+    parser.addoption("--write-reliability", action="store_true", help="write docs/reliability.md from what is measured")
+
+
+def must_be_possible() -> None:
+    """Raises CannotBoot with what keeps test servers from running on this machine."""
     if os.geteuid() != 0:
-        return "test servers need root"
-    missing = [program for program in ("debootstrap", "systemd-nspawn", "nft", "ip") if not shutil.which(program)]
-    return f"{', '.join(missing)} must be installed" if missing else None
+        raise CannotBoot("this needs root")
+    missing = [program for program in PROGRAMS if not shutil.which(program)]
+    if missing:
+        raise CannotBoot(f"{', '.join(missing)} must be installed (./install.sh --packages-for-test-servers)")
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,13 @@ class Provider:
         shutil.copytree(source, repository, ignore=shutil.ignore_patterns("__pycache__", "node_modules", ".*"))
         commit(repository)
         return repository
+
+    def address_of(self, folder: Path) -> str:
+        """Of a repository that lies elsewhere."""
+        link = self.folder / f"{folder.parent.name}-{folder.name}"
+        if not link.is_symlink():
+            link.symlink_to(folder)
+        return self.address(link.name)
 
     def serve(self, server: Server) -> "subprocess.Popen[bytes]":
         """On the loopback address of a server's own network; the server trusts it."""
@@ -76,7 +101,7 @@ def provider() -> Iterator[Provider]:
         cwd=images.CHECKOUT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     for name in filter(None, listed.split("\0")):
-        if (images.CHECKOUT / name).exists():
+        if (images.CHECKOUT / name).is_file():
             target = folder / "slipway" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(images.CHECKOUT / name, target)
@@ -98,14 +123,18 @@ class Installed:
     said: str
 
 
-@pytest.fixture(scope="session", params=["debian-12"])
+@pytest.fixture(scope="session", params=SYSTEMS)
 def installed(request: pytest.FixtureRequest, provider: Provider) -> Iterator[Installed]:
-    if reason := why_not():
-        pytest.skip(reason)
-    network = Network()
-    server = Server(request.param, network)
+    network = server = None
     try:
-        server.boot()
+        try:
+            must_be_possible()
+            network = Network()
+            server = Server(request.param, network)
+            server.boot()
+            must_reach_registries(server)
+        except (CannotBoot, OSError) as error:
+            give_up(request.config, f"no {request.param} server can be booted here: {error}")
         serving = provider.serve(server)
         try:
             line = f"curl -fsSL https://{GIT}:{GIT_PORT}/install.sh | SLIPWAY_REPO={provider.address('slipway')} bash"
@@ -116,13 +145,38 @@ def installed(request: pytest.FixtureRequest, provider: Provider) -> Iterator[In
             serving.wait()
         yield Installed(request.param, network, server.shut_down(), done.stdout)
     finally:
-        server.end()
-        network.give_back()
+        if server:
+            server.end()
+        if network:
+            network.give_back()
+
+
+def must_reach_registries(server: Server) -> None:
+    """Raises CannotBoot where packages cannot be had from inside a server."""
+    for address in (f"{images.SYSTEMS[server.system].mirror}/", *REGISTRIES):
+        done = server.run("curl", "--silent", "--show-error", "--fail", "--max-time", "30", "-o", "/dev/null", address)
+        if done.returncode != 0:
+            raise CannotBoot(f"{address} cannot be reached from it: {done.stderr.strip()}")
+
+
+def give_up(config: pytest.Config, reason: str) -> NoReturn:
+    """Where servers were asked for that is a failure; else the summary says why nothing of this was tested."""
+    if config.getoption("must_boot", default=False):
+        pytest.exit(reason, returncode=1)
+    pytest.skip(reason)
 
 
 @pytest.fixture
-def server(installed: Installed, provider: Provider) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, installed: Installed, provider: Provider) -> Iterator[Server]:
     """A server with Slipway on it, for one test, which may do anything to it."""
+    with ready(installed, provider) as one:
+        request.node.stash[STORY] = (installed.system, one.story)
+        yield one
+
+
+@contextmanager
+def ready(installed: Installed, provider: Provider) -> Iterator[Server]:
+    """A server that goes on from the installed one."""
     with booted(installed.system, installed.network, installed.layer) as one:
         serving = provider.serve(one)
         try:
@@ -131,6 +185,48 @@ def server(installed: Installed, provider: Provider) -> Iterator[Server]:
         finally:
             serving.terminate()
             serving.wait()
+
+
+@pytest.fixture(scope="module")
+def box(installed: Installed, provider: Provider) -> Iterator[OnServer]:
+    """A server for all tests of a module, as the box that the tests of deployments speak with."""
+    with ready(installed, provider) as server:
+        yield OnServer(server.root, 443, server, provider.address_of)
+
+
+@pytest.fixture(scope="module")
+def breakable(box: OnServer) -> OnServer:
+    return box
+
+
+@pytest.fixture
+def make(box: OnServer, tmp_path: Path) -> Iterator[Make]:
+    yield from makes(box, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _story(request: pytest.FixtureRequest) -> None:
+    """One for each test, where a module shares its server."""
+    if "box" in request.fixturenames or "breakable" in request.fixturenames:
+        server = request.getfixturevalue("box").server
+        server.story = Story()
+        request.node.stash[STORY] = (server.system, server.story)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" and (found := item.stash.get(STORY, None)):
+        rows = item.config.stash.setdefault(ROWS, [])
+        rows.append(reliability.Row.of(item.name, *found, passed=report.passed))
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("write_reliability", default=False):
+        reliability.write(session.config.stash.get(ROWS, []))
 
 
 @pytest.fixture

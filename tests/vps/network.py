@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
+from tests.vps.images import CannotBoot
+
 _TABLE = "slipway_vps"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -75,4 +77,6 @@ def _free_number() -> tuple[int, IO[str]]:
 
 
 def _run(program: str, given: str = "", *, argv: list[str]) -> None:
-    subprocess.run([program, *argv], input=given, check=True, capture_output=True, text=True)
+    done = subprocess.run([program, *argv], input=given, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise CannotBoot(f"{program} {' '.join(argv)}: {done.stderr.strip()}")

@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.vps import images
+from tests.vps.images import CannotBoot
 from tests.vps.network import Network
+from tests.vps.reliability import Story
 
+PARTS = ("daemon", "host", "postgresql", "nginx")
+"""Slipway's own services."""
 _GROUPS = Path("/sys/fs/cgroup")
 _BOOT_SECONDS = 60
 _START = """
@@ -53,10 +57,17 @@ class Server:
         self._layer = Path(tempfile.mkdtemp(prefix="vps-", dir="/var/tmp"))
         self._layer.chmod(0o755)
         self._process: subprocess.Popen[bytes] | None = None
+        self.story = Story()
+        """What a test does to it, for docs/reliability.md."""
 
     @property
     def address(self) -> str:
         return self.network.address
+
+    @property
+    def base(self) -> str:
+        """The panel's name, which apps' names end with."""
+        return f"{self.address.replace('.', '-')}.sslip.io"
 
     # ---- its life
 
@@ -84,12 +95,14 @@ class Server:
             with contextlib.suppress(LookupError):
                 state = self.run("systemctl", "is-system-running").stdout.strip()
                 if state in ("running", "degraded"):
+                    self.root.unlink(missing_ok=True)
+                    self.root.symlink_to(f"/proc/{self._leader()}/root")
                     return
             assert self._process is not None
             if self._process.poll() is not None:
                 break
             time.sleep(0.2)
-        raise AssertionError(f"the server did not boot ({state}):\n{self.console()}")
+        raise CannotBoot(f"the server did not boot ({state}):\n{self.console()}")
 
     def reboot(self) -> None:
         """As `reboot` does it: every unit is stopped first."""
@@ -155,6 +168,11 @@ class Server:
         self.put("/run/meminfo", told)
         self.must("mount", "--bind", "/run/meminfo", "/proc/meminfo")
 
+    @property
+    def root(self) -> Path:
+        """Its files as it sees them, /run and /proc too; the same path over reboots."""
+        return self._layer / "inside"
+
     def must(self, *argv: str, timeout: float = 120) -> str:
         done = self.run(*argv, timeout=timeout)
         assert done.returncode == 0, f"{' '.join(argv)}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
@@ -166,6 +184,13 @@ class Server:
 
     def json(self, *command: str, timeout: float = 120) -> Any:
         return json.loads(self.must("slipway", *command, "--json", timeout=timeout))
+
+    def kill(self, part: str) -> None:
+        """kill -9 of one of PARTS, whole."""
+        self.must("systemctl", "kill", "--signal=KILL", f"slipway-{self.own_id()}-{part}.service")
+
+    def does(self, what: str) -> None:
+        self.story.does(what)
 
     def own_id(self) -> str:
         """The installation's."""

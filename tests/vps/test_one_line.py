@@ -37,30 +37,6 @@ def test_nothing_is_sent_in_clear_and_unknown_names_get_nothing(server: Server) 
     assert ask(server, "somebody.else.example", "/")[0] == 0
 
 
-def test_an_app_goes_live_and_is_there_again_after_a_reboot_without_the_daemon(server: Server, hello: str) -> None:
-    deploy_hello(server, hello)
-    name = f"hello.{base_of(server)}"
-    assert ask(server, name)[0] == 200
-    own = server.own_id()
-    server.must("mv", f"/etc/systemd/system/slipway-{own}-daemon.service", "/root/daemon.service")
-    server.reboot()
-    server.until(lambda: ask(server, name)[0] == 200, "the app answers without the daemon")
-    server.must("mv", "/root/daemon.service", f"/etc/systemd/system/slipway-{own}-daemon.service")
-    server.must("systemctl", "daemon-reload")
-    server.must("systemctl", "start", f"slipway-{own}.target")
-    server.until(lambda: ask(server, base_of(server), "/sign-in")[0] == 200, "the panel is back")
-
-
-def test_an_apps_port_is_reached_by_nginx_and_slipway_only(server: Server, hello: str) -> None:
-    deploy_hello(server, hello)
-    port = re.search(r"127\.0\.0\.1:(1\d{4})", server.must("ss", "-ltn"))
-    assert port is not None
-    asked = ["curl", "-s", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{port[1]}/"]
-    server.must("useradd", "--system", "stranger")
-    assert server.run("runuser", "-u", "stranger", "--", *asked).stdout == "000"
-    assert server.run("runuser", "-u", "slipway", "--", *asked).stdout == "200"
-
-
 def test_a_second_run_mends_what_is_broken_and_keeps_what_is_there(server: Server, hello: str) -> None:
     deploy_hello(server, hello)
     own = server.own_id()

@@ -70,7 +70,7 @@ class Deployable:
 
     def __init__(self, box: Box, api: Api, name: str, repository: Repository, url: str | None = None) -> None:
         self.box, self.api, self.name, self.repository = box, api, name, repository
-        api("POST", "/apps", {"name": name, "repository": url or str(repository.folder)})
+        api("POST", "/apps", {"name": name, "repository": url or box.repository(repository.folder)})
 
     # ---- asking for things
 
@@ -161,8 +161,8 @@ class Deployable:
 
     def ask(self, path: str = "/", seconds: float = 30) -> httpx.Response:
         """A request as a visitor's, through nginx."""
-        host = f"{self.name}.localhost:{self.box.port}"
-        return httpx.get(f"http://127.0.0.1:{self.box.port}{path}", headers={"Host": host}, timeout=seconds)
+        with self.box.visitor(self.name, seconds=seconds) as visitor:
+            return visitor.get(path)
 
     def answering(self) -> str:
         """The release that answers a visitor."""

@@ -51,8 +51,8 @@ def leftovers(box: Box) -> list[str]:
           for slot in wanted["slots"] if slot["role"] in ("incoming", "stopping")),
         *_units(box, wanted),
         *_unit_files(box, wanted),
-        *_ports(settings, wanted),
-        *_processes(settings, wanted),
+        *_ports(box, settings, wanted),
+        *_processes(box, settings, wanted),
         *_users(box, wanted),
         *_files(box, wanted),
         *_routes(box, wanted),
@@ -73,12 +73,12 @@ def _accounted(unit: str, wanted: dict[str, Any]) -> bool:
 
 
 def _units(box: Box, wanted: dict[str, Any]) -> Iterator[str]:
-    list_units = ("systemctl", "--user", "list-units", "--all", "--plain", "--no-legend")
-    for line in box.enter(*list_units, "slipway-*.service").stdout.splitlines():
+    list_units = ("list-units", "--all", "--plain", "--no-legend")
+    for line in box.systemctl(*list_units, f"slipway-{box.id}-*.service").stdout.splitlines():
         unit, _, active, *_ = line.split()
         if active != "inactive" and not _accounted(unit, wanted):
             yield f"unit {line}"
-    slices = box.enter(*list_units, "--state=active", "slipway-*.slice").stdout
+    slices = box.systemctl(*list_units, "--state=active", "slipway-*.slice").stdout
     known = {environment for environment, _ in wanted["environments"]}
     for found in re.finditer(r"(slipway-\S+-apps-e(\d+)\.slice)", slices):
         if int(found[2]) not in known:
@@ -86,16 +86,16 @@ def _units(box: Box, wanted: dict[str, Any]) -> Iterator[str]:
 
 
 def _unit_files(box: Box, wanted: dict[str, Any]) -> Iterator[str]:
-    folder = box.state / "private/etc/upper/systemd/user"
+    folder = box.unit_files
     for file in [*folder.glob("slipway-*.service"), *folder.glob("*.wants/slipway-*.service")]:
         if not _accounted(file.name, wanted):
             yield f"unit file {file.name}"
 
 
-def _ports(settings: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
+def _ports(box: Box, settings: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
     first, places = settings["apps"]["first_port"], settings["apps"]["places"]
     slots = {(slot["place"], slot["number"]) for slot in wanted["slots"]}
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    for line in box.tcp.read_text().splitlines()[1:]:
         fields = line.split()
         port = int(fields[1].rpartition(":")[2], 16)
         place, rest = divmod(port - first, 3 * RANKS)
@@ -103,10 +103,10 @@ def _ports(settings: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
             yield f"listening port {port} of place {place + 1}, slot {rest // RANKS + 1}, user {fields[7]}"
 
 
-def _processes(settings: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
+def _processes(box: Box, settings: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
     first = settings["apps"]["first_uid"] + 10  # the first ten are Slipway's own
     last = settings["apps"]["first_uid"] + settings["apps"]["uids"]
-    for status in Path("/proc").glob("[0-9]*/status"):
+    for status in box.proc.glob("[0-9]*/status"):
         try:
             uid = int(re.search(r"^Uid:\s+(\d+)", status.read_text(), re.MULTILINE)[1])  # type: ignore[index]
             if not first <= uid < last:
@@ -122,7 +122,7 @@ def _processes(settings: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str
 
 def _users(box: Box, wanted: dict[str, Any]) -> Iterator[str]:
     known = {environment for environment, _ in wanted["environments"]}
-    for line in (box.state / "private/etc/upper/passwd").read_text().splitlines():
+    for line in (box.etc / "passwd").read_text().splitlines():
         name = line.split(":")[0]
         match = re.fullmatch(r"sl-[a-z0-9]+-[rb](\d+)", name)
         if match and int(match[1]) not in known:

@@ -12,7 +12,6 @@ import pytest
 from tests.integration.conftest import Box, quiet_port
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query
-from tests.integration.local.test_box import own_id
 
 
 def fails(app: Deployable) -> str:
@@ -71,8 +70,8 @@ def test_an_app_that_refuses_everybody_does_not_go_live_and_its_words_are_shown(
     ended = app.deploy()
     assert ended["state"] == "failed"
     log = app.log(ended["id"])
-    assert says.format(host=f"{app.name}.localhost:{app.box.port}") in ended["reason"], ended["reason"]
-    assert f"DisallowedHost: {app.name}.localhost" in log
+    assert says.format(host=app.box.hostname(app.name)) in ended["reason"], ended["reason"]
+    assert f"DisallowedHost: {app.box.hostname(app.name)}" in log
     assert "Not yet: a request for /" in log, "who waits is told for what"
     assert app.answering() == "v2"
 
@@ -156,7 +155,7 @@ def test_a_release_command_that_fails_is_the_end_and_its_words_are_in_the_log(ap
 def test_a_repository_that_is_gone_is_named_as_the_reason(app: Deployable) -> None:
     app.repository.folder.rename(app.repository.folder.with_name("elsewhere"))
     reason = fails(app)
-    assert str(app.repository.folder) in reason
+    assert app.box.repository(app.repository.folder) in reason
     assert f"slipway apps change {app.name} --repo" in reason
 
 
@@ -223,18 +222,17 @@ def limits(box: Box, **changed: int) -> Iterator[None]:
     """Other limits than the box has, for a while. They are the host agent's."""
     file = box.state / "etc/slipway/slipway.toml"
     before = file.read_text()
-    agent = ("systemctl", "--user", "restart", f"slipway-{own_id(box)}-host.service")
     after = before
     for name, value in changed.items():
         after, found = re.subn(rf"^{name} = \d+$", f"{name} = {value}", after, flags=re.MULTILINE)
         assert found == 1
     try:
         file.write_text(after)
-        assert box.enter(*agent).returncode == 0
+        box.restart("host")
         yield
     finally:
         file.write_text(before)
-        assert box.enter(*agent).returncode == 0
+        box.restart("host")
 
 
 def mirrored(app: Deployable) -> int:

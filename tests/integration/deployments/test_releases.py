@@ -111,7 +111,7 @@ def test_the_next_deployment_comes_from_where_the_app_was_moved_to(make: Make) -
     app.go_live()
     moved = app.repository.folder.with_name(f"{app.name}-moved")
     app.repository.folder.rename(moved)
-    app.box.json("apps", "change", app.name, "--repo", str(moved))
+    app.box.json("apps", "change", app.name, "--repo", app.box.repository(moved))
     app.go_live()
 
 

@@ -9,7 +9,6 @@ from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query, until
 from tests.integration.deployments.test_serving import slipway_events
-from tests.integration.local.test_box import own_id
 
 COUNT = "i=0; while [ $i -lt {most} ]; do i=$((i+1)); echo tick $i; sleep {pause}; done; sleep 1000"
 
@@ -25,10 +24,6 @@ def ticks_of(lines: list[dict[str, object]]) -> list[int]:
 def newest(app: Deployable, lines: int = 200) -> list[dict[str, object]]:
     found: list[dict[str, object]] = app.api("GET", f"{log_path(app)}?format=json&lines={lines}")["items"]
     return found
-
-
-def daemon(box: Box) -> str:
-    return f"slipway-{own_id(box)}-daemon.service"
 
 
 def test_pages_reach_the_first_line_whoever_else_writes_in_between(make: Make, box: Box) -> None:
@@ -91,9 +86,9 @@ def test_a_place_in_the_journal_that_is_none_loses_what_was_said_and_says_so_but
 ) -> None:
     app = make()
     app.go_live()
-    box.enter("systemctl", "--user", "stop", daemon(box))
+    box.systemctl("stop", box.unit("daemon"))
     query(box, "UPDATE journal_cursor SET cursor = 's=nothing'")
-    box.enter("systemctl", "--user", "start", daemon(box))
+    box.systemctl("start", box.unit("daemon"))
     until(lambda: "lines are lost" in box.journal(1000), "its log says so", 30)
     app.repository.commit({"Procfile": f"release: echo migrated\n{WEB}\n"})
     ended = app.go_live()
@@ -114,7 +109,7 @@ def test_the_command_line_follows_a_log_over_a_restart_without_loss_or_doubling(
             ticks += ticks_of([json.loads(line)])
             if not restarted and len(ticks) > 40:
                 restarted = True
-                box.enter("systemctl", "--user", "restart", daemon(box))
+                box.restart("daemon")
                 until_tick = ticks[-1] + 100
             if restarted and ticks[-1:] and ticks[-1] >= until_tick:
                 break

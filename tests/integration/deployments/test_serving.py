@@ -2,10 +2,7 @@
 
 import concurrent.futures
 import json
-import os
 import re
-import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +15,6 @@ import pytest
 from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable, query, until
-from tests.integration.local.test_box import own_id
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -36,10 +32,9 @@ class Load:
 def load(app: Deployable, clients: int = 4, *, kept: bool = True) -> Iterator[Load]:
     """Visitors, on kept connections or new ones, that ask and post without a pause worth mentioning."""
     seen, over = Load(), threading.Event()
-    headers = {"Host": f"{app.name}.localhost:{app.box.port}"} | ({} if kept else {"Connection": "close"})
 
     def visit() -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{app.box.port}", headers=headers, timeout=20) as client:
+        with app.box.visitor(app.name, kept=kept, seconds=20) as client:
             while not over.is_set():
                 try:
                     asked, posted = client.get("/"), client.post("/", content=b"as it was sent")
@@ -68,12 +63,11 @@ def load(app: Deployable, clients: int = 4, *, kept: bool = True) -> Iterator[Lo
 @contextmanager
 def daemon_down(box: Box) -> Iterator[None]:
     """Stop the daemon for as long as the context lasts."""
-    daemon = f"slipway-{own_id(box)}-daemon.service"
-    box.enter("systemctl", "--user", "stop", daemon)
+    box.systemctl("stop", box.unit("daemon"))
     try:
         yield
     finally:
-        box.enter("systemctl", "--user", "start", daemon)
+        box.systemctl("start", box.unit("daemon"))
 
 
 def running(app: Deployable) -> dict[str, int]:
@@ -190,7 +184,7 @@ def test_a_slot_that_takes_long_to_stop_holds_up_no_other_environment(make: Make
         assert "stopping" in slots(slow)
     finally:
         units = f"slipway-*-e{slow.environment_id}-v1-*"
-        slow.box.enter("systemctl", "--user", "kill", "--signal=KILL", units)
+        slow.box.systemctl("kill", "--signal=KILL", units)
 
 
 def test_a_crash_loop_within_the_first_minute_is_rolled_back_by_itself(app: Deployable) -> None:
@@ -271,7 +265,7 @@ def test_a_crash_while_the_daemon_was_down_is_told_when_it_is_back(app: Deployab
     records = box.state / "run/slipway/exits"
     with daemon_down(box):
         before = set(records.iterdir())
-        os.kill(pid, signal.SIGKILL)
+        box.kill(pid)
         until(lambda: set(records.iterdir()) > before, "the exit is recorded")
     until(lambda: _crashed(app), "the crash is told")
     assert app.crashes()[0]["signal"] == "SIGKILL"
@@ -297,7 +291,7 @@ def test_the_log_of_a_deployment_is_taken_up_again_without_loss_or_doubling(app:
                 events.append(event)
                 if not restarted and "line 10" in event.get("data", ""):
                     restarted = True
-                    box.enter("systemctl", "--user", "restart", f"slipway-{own_id(box)}-daemon.service")
+                    box.restart("daemon")
         except httpx.HTTPError:
             time.sleep(0.2)
     lines = [line for one in events if one.get("event") == "line" for line in json.loads(one["data"])]
@@ -323,7 +317,7 @@ def test_the_runtime_log_is_taken_up_again_without_loss_or_doubling(make: Make, 
                     break
                 if not restarted and len(ticks) > 40:
                     restarted = True
-                    box.enter("systemctl", "--user", "restart", f"slipway-{own_id(box)}-daemon.service")
+                    box.restart("daemon")
         except httpx.HTTPError:
             time.sleep(0.2)
     assert restarted
@@ -350,9 +344,8 @@ def slipway_events(box: Box, path: str, last: str) -> Iterator[dict[str, str]]:
 
 
 def websocket(app: Deployable) -> ClientConnection:
-    sock = socket.create_connection(("127.0.0.1", app.box.port), timeout=20)
-    url = f"ws://{app.name}.localhost:{app.box.port}/ws"
-    return connect(url, sock=sock, compression=None, proxy=None, ping_interval=None)
+    url = f"ws://{app.box.hostname(app.name)}/ws"
+    return connect(url, sock=app.box.connect(app.name), compression=None, proxy=None, ping_interval=None)
 
 
 def answer_of(connection: ClientConnection) -> str:
@@ -374,9 +367,7 @@ def talk_until_closed(connection: ClientConnection) -> tuple[set[str], datetime]
 
 @contextmanager
 def app_stream(app: Deployable, path: str) -> Iterator[Iterator[str]]:
-    host = f"{app.name}.localhost:{app.box.port}"
-    url = f"http://127.0.0.1:{app.box.port}{path}"
-    with httpx.stream("GET", url, headers={"Host": host}, timeout=20) as answer:
+    with app.box.visitor(app.name, seconds=20) as visitor, visitor.stream("GET", path) as answer:
 
         def lines() -> Iterator[str]:
             try:

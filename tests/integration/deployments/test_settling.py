@@ -1,35 +1,22 @@
 """Whatever dies in the middle of a deployment, and in whichever phase: within a minute all is settled, and one whole
 release is live."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
-from tests.integration.conftest import Box, fresh_box
+from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import makes
 from tests.integration.deployments.helpers import ENDED, Deployable, until
 from tests.integration.deployments.leftovers import nothing_is_left_behind
-from tests.integration.local.test_box import own_id
 
 PHASES = ("fetching", "building", "releasing", "starting", "checking", "switching")
 SETTLED_SECONDS = 60
 PROCFILE = """web: sleep 0.4; exec python3 server.py
 worker: sleep 1000
 release: echo "$SLIPWAY_RELEASE" >> "$HOME/ran"; sleep {seconds}"""
-
-
-@pytest.fixture(scope="module")
-def breakable() -> Iterator[Box]:
-    """A box for the tests of this module, which kill its parts."""
-    one = fresh_box()
-    try:
-        one.up()
-        yield one
-    finally:
-        one.end()
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +45,15 @@ def ran(app: Deployable) -> list[str]:
     return [line for file in app.data.rglob("ran") for line in file.read_text().split()]
 
 
-def unit_of(box: Box, part: str) -> str:
-    return f"slipway-{own_id(box)}-{part}.service"
-
-
 def pid_of(box: Box, part: str) -> int:
-    unit = unit_of(box, part)
-    return int(box.enter("systemctl", "--user", "show", "--property=MainPID", "--value", unit).stdout)
+    return int(box.systemctl("show", "--property=MainPID", "--value", box.unit(part)).stdout)
 
 
 def kill(part: str) -> Callable[[Box], None]:
     def act(box: Box) -> None:
         until(lambda: pid_of(box, part) != 0, f"there is a {part} to kill")
         pid = pid_of(box, part)
-        os.kill(pid, signal.SIGKILL)
+        box.kill(pid)
         # Else what is looked at next could still come from the one that is dying.
         until(lambda: pid_of(box, part) not in (0, pid), f"another {part} has begun")
 
@@ -81,18 +63,13 @@ def kill(part: str) -> Callable[[Box], None]:
 
 def restart(part: str) -> Callable[[Box], None]:
     def act(box: Box) -> None:
-        assert box.enter("systemctl", "--user", "restart", unit_of(box, part)).returncode == 0
+        box.restart(part)
 
     act.__name__ = f"restart_{part}"
     return act
 
 
-ACTS = [kill("daemon"), kill("host"), kill("postgresql"), restart("postgresql")]
-
-
-def down_and_up(box: Box) -> None:
-    assert box.slipway("down").returncode == 0
-    box.up()
+ACTS = [kill("daemon"), kill("host"), kill("postgresql"), kill("nginx"), restart("postgresql")]
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -102,6 +79,7 @@ def test_a_death_in_each_phase_is_settled(app: Deployable, act: Callable[[Box], 
     app.repository.commit({"change": act.__name__ + phase})
     number = app.request()
     app.wait_for_state(number, PHASES[PHASES.index(phase) :])
+    app.box.does(f"{act.__name__.replace('_', ' ')} while it is {phase}")
     act(app.box)
     is_settled(app, number, before)
 
@@ -111,7 +89,8 @@ def test_a_box_that_goes_down_in_mid_deployment_goes_on_when_it_is_up_again(app:
     app.repository.commit({"change": "down"})
     number = app.request()
     app.wait_for_state(number, ("building",))
-    down_and_up(app.box)
+    app.box.does("down and up again while it is building")
+    app.box.down_and_up()
     is_settled(app, number, before)
 
 
@@ -119,8 +98,8 @@ def test_a_box_that_goes_down_in_mid_deployment_goes_on_when_it_is_up_again(app:
 def test_a_release_command_that_is_ended_from_outside_may_have_run_and_is_not_run_again(
     app: Deployable, in_release_command: int, how: tuple[str, ...]
 ) -> None:
-    before, unit = app.live(), unit_of(app.box, f"release-{in_release_command}")
-    assert app.box.enter("systemctl", "--user", *how, unit).returncode == 0
+    before, unit = app.live(), app.box.unit(f"release-{in_release_command}")
+    assert app.box.systemctl(*how, unit).returncode == 0
     may_have_run_once(app, in_release_command, before)
 
 
@@ -130,11 +109,11 @@ def test_a_release_command_that_is_gone_when_slipway_comes_back_may_have_run_and
     before = app.live()
     parts = [pid_of(app.box, part) for part in ("daemon", "host")]
     for pid in parts:
-        os.kill(pid, signal.SIGSTOP)  # so that neither sees how it ends
-    unit = unit_of(app.box, f"release-{in_release_command}")
-    assert app.box.enter("systemctl", "--user", "stop", unit).returncode == 0
+        app.box.kill(pid, "STOP")  # so that neither sees how it ends
+    unit = app.box.unit(f"release-{in_release_command}")
+    assert app.box.systemctl("stop", unit).returncode == 0
     for pid in parts:
-        os.kill(pid, signal.SIGKILL)
+        app.box.kill(pid)
     may_have_run_once(app, in_release_command, before)
 
 
@@ -150,7 +129,15 @@ def may_have_run_once(app: Deployable, number: int, before: str | None) -> None:
 
 
 def is_settled(app: Deployable, number: int, before: str | None) -> None:
-    """The deployment has ended; what is live answers, whole; nothing else is there."""
+    """As `settles`; and only a release command that was interrupted makes a deployment fail."""
+    ended = settles(app, number, before)
+    assert len(ran(app)) == len(set(ran(app))), "a release command never runs again by itself"
+    if ended["state"] == "failed":
+        assert "may have run" in ended["reason"], ended["reason"]
+
+
+def settles(app: Deployable, number: int, before: str | None) -> dict[str, Any]:
+    """The deployment has ended; what is live answers, whole; nothing else is there. → the deployment"""
     began = time.monotonic()
     until(lambda: has_ended(app, number), f"deployment {number} has ended", SETTLED_SECONDS)
     ended = app.get(number)
@@ -159,13 +146,18 @@ def is_settled(app: Deployable, number: int, before: str | None) -> None:
     assert app.live() == live, ended
     assert app.answering() == live
     nothing_is_left_behind(app.box, SETTLED_SECONDS - (time.monotonic() - began))
-    running = app.api("GET", f"/apps/{app.name}/environments/production/processes")
-    assert {one["name"]: [each["active"] for each in one["instances"]] for one in running} == {
-        "web": ["active"], "worker": ["active"],
-    }  # fmt: skip
-    assert len(ran(app)) == len(set(ran(app))), "a release command never runs again by itself"
-    if ended["state"] == "failed":
-        assert "may have run" in ended["reason"], ended["reason"]
+    all_of_it = {"web": ["active"], "worker": ["active"]}
+    rest = SETTLED_SECONDS - (time.monotonic() - began)
+    until(lambda: instances(app) == all_of_it, f"one instance of each runs, not {instances(app)}", rest)
+    app.box.has_settled()
+    return ended
+
+
+def instances(app: Deployable) -> dict[str, list[str]]:
+    """By process, in which state each is."""
+    answer = app.api.ask("GET", f"/apps/{app.name}/environments/production/processes")
+    running = answer.json() if answer.is_success else []
+    return {one["name"]: [each["active"] for each in one["instances"]] for one in running}
 
 
 def has_ended(app: Deployable, number: int) -> bool:

@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-import tomllib
 from pathlib import Path
 
 from tests.integration.conftest import Box, run
@@ -19,8 +18,7 @@ def ask_nginx_itself(box: Box, url: str, *options: str) -> str:
 
 
 def own_id(box: Box) -> str:
-    settings = tomllib.loads((box.state / "etc/slipway/slipway.toml").read_text())
-    return str(settings["installation"]["id"])
+    return box.id
 
 
 def state_of(box: Box, part: str) -> str:

@@ -1,0 +1,3 @@
+"""See tests/integration/deployments/test_failures.py."""
+
+from tests.integration.deployments.test_failures import *  # noqa: F403

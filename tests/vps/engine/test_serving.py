@@ -1,0 +1,3 @@
+"""See tests/integration/deployments/test_serving.py."""
+
+from tests.integration.deployments.test_serving import *  # noqa: F403
