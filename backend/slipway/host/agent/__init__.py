@@ -51,20 +51,26 @@ async def _serve(settings: Settings) -> None:
     changes = Changes(box)
     server = Server(box, changes, lambda: daemon_uids(box))
     listening = _inherited_socket() or _bind(settings.paths.host_socket, box.group(DAEMON_USER))
-    async with await asyncio.start_unix_server(server.serve, sock=listening, limit=2**20):
-        background = [
-            asyncio.create_task(changes.follow_exits()),
-            asyncio.create_task(removal.finish(box)),
-            asyncio.create_task(_feed_watchdog()),
-        ]
-        for task in background:
-            task.add_done_callback(_end_with)
-        daemon.notify(False, ready=1)
-        log.info("ready", installation=settings.id, mode=settings.mode.value)
-        await _end_signal(loop)
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+
+    def connection() -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=2**20, loop=loop), server.serve, loop=loop)
+
+    # Not start_unix_server: from Python 3.13 on it takes the socket's file away at its end, and that is systemd's.
+    listener = await loop.create_server(connection, sock=listening)
+    background = [
+        asyncio.create_task(changes.follow_exits()),
+        asyncio.create_task(removal.finish(box)),
+        asyncio.create_task(_feed_watchdog()),
+    ]
+    for task in background:
+        task.add_done_callback(_end_with)
+    daemon.notify(False, ready=1)
+    log.info("ready", installation=settings.id, mode=settings.mode.value)
+    await _end_signal(loop)
+    listener.close()  # and not wait_closed(): from Python 3.12 on that waits for whoever watches, who stays
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
 
 
 async def _feed_watchdog() -> None:
