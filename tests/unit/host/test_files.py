@@ -49,3 +49,26 @@ def test_a_folder_behind_a_link_is_not_made_or_changed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="link"):
         files.make_folder(tmp_path / "link", mode=0o777)
     assert (tmp_path / "real").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_killed_writer_left_is_swept_away_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "inner").mkdir()
+    kept = (tmp_path / "inner/11.json", tmp_path / ".hidden", tmp_path / ".11.json.other")
+    for file in kept:
+        files.write(file, "kept")
+    with monkeypatch.context() as death:
+        death.setattr(os, "rename", killed)
+        death.setattr(Path, "unlink", lambda *_, **__: None)  # a kill -9 cleans nothing up
+        for end in (lambda: files.write(tmp_path / "inner/11.json", "secret"), lambda: files.link(tmp_path / "1", "/")):
+            with pytest.raises(KeyboardInterrupt):
+                end()
+    assert len(list(tmp_path.rglob("*"))) == len(kept) + 3
+    files.sweep(tmp_path, prefix="other")
+    assert len(list(tmp_path.rglob("*"))) == len(kept) + 3
+    files.sweep(tmp_path)
+    assert {path for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()} == set(kept)

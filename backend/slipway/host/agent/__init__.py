@@ -48,6 +48,7 @@ async def _serve(settings: Settings) -> None:
     systemd.open(loop)
     box = Box(settings, systemd, unit_folder(settings.mode, Path(os.environ.get("XDG_RUNTIME_DIR", "/run"))))
     box.make_folders()
+    box.sweep()
     changes = Changes(box)
     server = Server(box, changes, lambda: daemon_uids(box))
     listening = _inherited_socket() or _bind(settings.paths.host_socket, box.group(DAEMON_USER))

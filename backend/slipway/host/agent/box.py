@@ -68,6 +68,12 @@ class Box:
             files.make_folder(path, mode=0o755)
         self.wants_folder.mkdir(parents=True, exist_ok=True)
 
+    def sweep(self) -> None:
+        """At the start: what an agent that was killed was just writing. A launcher file holds secrets in clear."""
+        for folder in (self.paths.launch, self.paths.nginx, self.paths.agent, self.paths.orders, self.paths.live):
+            files.sweep(folder)
+        files.sweep(self.unit_folder, prefix=f"{self.names.prefix}-")
+
     @property
     def trashes(self) -> tuple[Path, ...]:
         """One for each place that can be a file system of its own: nothing is renamed from one to another."""

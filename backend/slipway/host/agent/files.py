@@ -1,16 +1,23 @@
 """Files on the host are written whole or not at all: temporary, fsync, rename, fsync of the folder."""
 
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
 
 from slipway.errors import Invalid
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
 
 def write(path: Path, content: str | bytes, *, mode: int = 0o644, group: int | None = None) -> None:
     """Write a file that survives a power cut once this returns. `group` is a gid; the owner is the caller."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = _temporary(path)
     data = content.encode() if isinstance(content, str) else content
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -32,10 +39,22 @@ def write(path: Path, content: str | bytes, *, mode: int = 0o644, group: int | N
 
 def link(path: Path, target: str) -> None:
     """Make or replace a symbolic link by one rename."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = _temporary(path)
     os.symlink(target, temporary)
     os.rename(temporary, path)
     sync_folder(path.parent)
+
+
+def sweep(folder: Path, *, prefix: str = "") -> None:
+    """Remove what `write` and `link` left when they were killed in the middle; of files with this prefix.
+
+    For folders that only root writes to, while nobody does.
+    """
+    for place, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            path = Path(place) / name
+            if name.startswith(f".{prefix}") and _TEMPORARY.fullmatch(name) and (path.is_symlink() or path.is_file()):
+                path.unlink()
 
 
 def remove(path: Path) -> None:
