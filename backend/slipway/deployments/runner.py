@@ -37,6 +37,8 @@ class Runner:
         self._attempts: dict[int, Attempt] = {}
         self._ending: set[int] = set()
         """How they end is decided: a cancellation comes too late, and must not leave that half done."""
+        self._perhaps_begun: set[int] = set()
+        """The database went away before it said whether they are."""
         self._stopping = False
 
     def wake(self) -> None:
@@ -98,6 +100,10 @@ class Runner:
     async def _begin_queued(self) -> None:
         async with self._tools.db.connection() as connection:
             open_deployments = await store.list_open(connection)
+        for deployment in open_deployments:
+            if deployment.id in self._perhaps_begun and deployment.state is not State.QUEUED:
+                self._launch(deployment)
+        self._perhaps_begun.clear()
         busy = {one.environment_id for one in open_deployments if one.state is not State.QUEUED}
         for deployment in sorted(open_deployments, key=lambda one: (one.kind is not Kind.ROLLBACK, one.id)):
             if deployment.state is State.QUEUED and deployment.environment_id not in busy:
@@ -112,12 +118,16 @@ class Runner:
                 begun = await store.begin(connection, deployment.id, first, generation)
         except NotFound:
             return  # its environment was deleted meanwhile
+        except Unavailable:
+            self._perhaps_begun.add(deployment.id)
+            raise
         if begun:
             self._launch(begun)
 
     def _launch(self, deployment: Deployment) -> None:
         if deployment.id in self._running:
             return
+        self._tools.logs.begin_deployment(deployment.id)  # where the answer to its request was lost, nobody did
         task = asyncio.create_task(self._run(deployment), name=f"deployment {deployment.id}")
         self._running[deployment.id] = task
         task.add_done_callback(lambda _: self._forget(deployment.id))
@@ -151,6 +161,9 @@ class Runner:
         except Exception:
             log.exception("deployment.error", deployment=deployment.id)
             await self._undo(deployment.id, State.FAILED, CONTAINED)
+        # Where the end was recorded, and the database went away before it could say so, nobody was told yet.
+        await self._tools.logs.complete(deployment.id)
+        self._publish(deployment)
         # Off the way to live: what a crash leaves of it here, the next start ends.
         await self._until_it_works(lambda: settling.stop_work(self._tools, deployment))
         with suppress(SlipwayError):  # told, and tried again by itself

@@ -7,7 +7,7 @@ from slipway.apps.models import App, Environment
 from slipway.db import Connection, Database
 from slipway.deployments import store
 from slipway.deployments.models import CANCELLED, Deployment, Kind, Phase, State
-from slipway.errors import Conflict, NotFound
+from slipway.errors import Conflict, NotFound, Unavailable
 from slipway.events.hub import Hub
 from slipway.events.models import Actor
 from slipway.events.service import Events
@@ -129,24 +129,28 @@ class Deployments:
     ) -> Deployment:
         if app.deleting_at or environment.deleting_at:
             raise Conflict(f"{app.name} ({environment.name}) is being deleted.")
-        async with self._db.transaction() as connection:
-            deployment = await store.insert(
-                connection,
-                environment.id,
-                kind,
-                branch=branch,
-                commit=commit,
-                target_release=target_release,
-                requested_by=actor.account_id,
-                trigger=actor.kind,
-            )
-            if undoes is not None:
-                await store.mark_undone(connection, undoes.id, deployment.id)
-            superseded = await store.supersede_queued(connection, deployment)
-            await self._events.record(
-                connection, "deployment.requested", actor, team_id=app.team_id, app_id=app.id,
-                environment_id=environment.id, deployment=deployment.id, **_told(kind, target_release),
-            )  # fmt: skip
+        try:
+            async with self._db.transaction() as connection:
+                deployment = await store.insert(
+                    connection,
+                    environment.id,
+                    kind,
+                    branch=branch,
+                    commit=commit,
+                    target_release=target_release,
+                    requested_by=actor.account_id,
+                    trigger=actor.kind,
+                )
+                if undoes is not None:
+                    await store.mark_undone(connection, undoes.id, deployment.id)
+                superseded = await store.supersede_queued(connection, deployment)
+                await self._events.record(
+                    connection, "deployment.requested", actor, team_id=app.team_id, app_id=app.id,
+                    environment_id=environment.id, deployment=deployment.id, **_told(kind, target_release),
+                )  # fmt: skip
+        except Unavailable:
+            self.on_request()  # what was lost may only be the answer, and the request be there
+            raise
         self._logs.begin_deployment(deployment.id)
         self._logs.write(deployment.id, State.QUEUED.value, _first_line(deployment, app, environment))
         for old in superseded:

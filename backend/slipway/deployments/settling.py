@@ -67,6 +67,7 @@ async def settle(tools: Tools, environment_id: int) -> None:
                     await _start_warm(tools, environment, slot, box)
         await prune(tools, environment_id)
     tools.hub.publish(f"environment:{environment_id}")
+    await _stop_ended_work(tools, environment_id, box)  # last: one that cannot be ended holds up nothing else
 
 
 async def _empty_slots(tools: Tools, environment: Environment, slots: list[Slot], active: bool) -> list[Slot]:
@@ -206,6 +207,15 @@ async def stop_work(tools: Tools, deployment: Deployment) -> None:
             await tools.host.call(StopWork(kind, deployment.id))
         except HostRefused as error:
             log.error("work.stop", deployment=deployment.id, kind=kind.value, error=error.message)
+
+
+async def _stop_ended_work(tools: Tools, environment_id: int, box: Box) -> None:
+    """What could not be stopped when its deployment ended."""
+    async with tools.db.connection() as connection:
+        ended = await store.list_ended_among(connection, environment_id, {work_id for _, work_id in box.work})
+    for kind, work_id in box.work:
+        if work_id in ended:
+            await tools.host.call(StopWork(kind, work_id))
 
 
 async def stop_strange_work(tools: Tools) -> None:

@@ -1,6 +1,6 @@
 """Deployments in PostgreSQL: state moves by compare-and-set only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
@@ -98,6 +98,16 @@ async def list_open_of(connection: Connection, environment_id: int) -> list[Depl
         environment_id,
     )
     return [_deployment(row) for row in rows]
+
+
+async def list_ended_among(connection: Connection, environment_id: int, ids: Iterable[int]) -> set[int]:
+    """Which of these are deployments of an environment that have ended."""
+    rows = await connection.fetch(
+        """SELECT id FROM deployments WHERE environment_id = $1 AND id = ANY($2::bigint[])
+            AND state IN ('live', 'failed', 'cancelled', 'superseded')""",
+        environment_id, list(ids),
+    )  # fmt: skip
+    return {row["id"] for row in rows}
 
 
 async def find_live(connection: Connection, release_id: int) -> Deployment | None:
