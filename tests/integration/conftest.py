@@ -123,6 +123,9 @@ class Box:
     def does(self, what: str) -> None:
         """Told before something is done to it; where that is written down, so is how long it takes to settle."""
 
+    def notes(self, what: str) -> None:
+        """Told what came of it, where that is worth telling."""
+
     def has_settled(self) -> None:
         """Told when all agrees again."""
 

@@ -39,6 +39,9 @@ class OnServer(Box):
     def does(self, what: str) -> None:
         self.server.does(what)
 
+    def notes(self, what: str) -> None:
+        self.server.story.notes(what)
+
     def has_settled(self) -> None:
         self.server.story.has_settled()
 

@@ -34,7 +34,7 @@ while True:
     try:
         os.fork()
     except OSError:
-        time.sleep(0.1)
+        time.sleep(1)
 """
 BIG = """import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -254,7 +254,7 @@ def test_an_app_is_served_while_a_build_takes_what_it_can(make: Make, bystander:
     app = make()
     app.go_live()
     with visited(bystander) as idle:
-        until(lambda: len(idle) >= 1000, "a thousand were answered")
+        until(lambda: len(idle) >= 300, "three hundred were answered")
     box.does("a build that keeps every processor and 1 GB of memory busy")
     with visited(bystander) as under_load:
         set_without_waiting(app, {"build_command": BUSY})

@@ -69,6 +69,7 @@ def every(app: Deployable, faults: Faults, what: str, ways: tuple[str, ...]) -> 
         before = app.live()
         app.repository.commit({"change": f"{what} {nth} {how}"})
         faults.arm(what, nth, how)
+        app.box.does(f"one deployment for each {what} that one has, which fails: {', '.join(ways)}")
         number = asked_for(app)
         try:
             settles(app, number, before)
@@ -79,6 +80,7 @@ def every(app: Deployable, faults: Faults, what: str, ways: tuple[str, ...]) -> 
             break  # it had fewer
         failed.append(f"{nth} {how}: {name} → {app.get(number)['state']}")
     print("\n".join(failed))
+    app.box.notes(f"{len(failed)} deployments, each of which ended with one whole release live")
     assert len(failed) >= LEAST[what]
     return failed
 
