@@ -67,7 +67,7 @@ PACKAGES=(
   nginx-light postgresql git ca-certificates
   python3 python3-venv python3-dev gcc pkg-config libsystemd-dev
 )
-PACKAGES_OF_A_SERVER=(nftables logrotate unattended-upgrades)
+PACKAGES_OF_A_SERVER=(nftables logrotate unattended-upgrades systemd-oomd)
 PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables pebble)
 PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2)
 

@@ -27,7 +27,8 @@ CREATE TABLE public.apps (
     branch text NOT NULL,
     base_directory text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    deleting_at timestamp with time zone
+    deleting_at timestamp with time zone,
+    disk_budget integer
 );
 ALTER TABLE public.apps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.apps_id_seq
@@ -133,6 +134,7 @@ CREATE TABLE public.builds (
     plan jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
+    bytes bigint,
     CONSTRAINT builds_state_check CHECK ((state = ANY (ARRAY['building'::text, 'ready'::text, 'failed'::text, 'deleting'::text, 'deleted'::text])))
 );
 ALTER TABLE public.builds ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -377,16 +379,20 @@ CREATE TABLE public.idempotency_keys (
     body bytea,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
-CREATE TABLE public.journal_cursor (
-    only_row boolean DEFAULT true NOT NULL,
-    cursor text NOT NULL,
-    CONSTRAINT journal_cursor_only_row_check CHECK (only_row)
+CREATE TABLE public.journal_cursors (
+    namespace text NOT NULL,
+    cursor text NOT NULL
 );
 CREATE TABLE public.memberships (
     team_id bigint NOT NULL,
     account_id bigint NOT NULL,
     role text NOT NULL,
     CONSTRAINT memberships_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'member'::text, 'viewer'::text])))
+);
+CREATE TABLE public.mirror_usage (
+    app_id bigint NOT NULL,
+    bytes bigint NOT NULL,
+    measured_at timestamp with time zone DEFAULT now() NOT NULL
 );
 CREATE TABLE public.releases (
     id bigint NOT NULL,
@@ -535,10 +541,12 @@ ALTER TABLE ONLY public.figures_rolled_up
     ADD CONSTRAINT figures_rolled_up_pkey PRIMARY KEY (step);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (account_id, key);
-ALTER TABLE ONLY public.journal_cursor
-    ADD CONSTRAINT journal_cursor_pkey PRIMARY KEY (only_row);
+ALTER TABLE ONLY public.journal_cursors
+    ADD CONSTRAINT journal_cursors_pkey PRIMARY KEY (namespace);
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_pkey PRIMARY KEY (team_id, account_id);
+ALTER TABLE ONLY public.mirror_usage
+    ADD CONSTRAINT mirror_usage_pkey PRIMARY KEY (app_id);
 ALTER TABLE ONLY public.releases
     ADD CONSTRAINT releases_environment_id_number_key UNIQUE (environment_id, number);
 ALTER TABLE ONLY public.releases
@@ -606,12 +614,16 @@ ALTER TABLE ONLY public.deployments
     ADD CONSTRAINT deployments_requested_by_fkey FOREIGN KEY (requested_by) REFERENCES public.accounts(id) ON DELETE SET NULL;
 ALTER TABLE ONLY public.deployments
     ADD CONSTRAINT deployments_undone_by_fkey FOREIGN KEY (undone_by) REFERENCES public.deployments(id);
+ALTER TABLE ONLY public.disk_usage
+    ADD CONSTRAINT disk_usage_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES public.environments(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.environments
     ADD CONSTRAINT environments_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.memberships
     ADD CONSTRAINT memberships_team_id_fkey FOREIGN KEY (team_id) REFERENCES public.teams(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.mirror_usage
+    ADD CONSTRAINT mirror_usage_app_id_fkey FOREIGN KEY (app_id) REFERENCES public.apps(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.releases
     ADD CONSTRAINT releases_build_id_fkey FOREIGN KEY (build_id) REFERENCES public.builds(id);
 ALTER TABLE ONLY public.releases

@@ -83,7 +83,7 @@ class Slipway:
         self.apps = Apps(self.db, self.events, self.hub, self.signals, vault, settings)
         self.releases = Releases(self.db, self.apps, vault, settings)
         self.routing = Routing(self.db, settings)
-        self.logs = Logs(self.db, self.hub, UnitNames(settings.id))
+        self.logs = Logs(self.db, self.hub, UnitNames(settings.id), settings)
         self.processes = Processes(
             self.db, self.events, self.hub, self.signals, self.host, self.releases, self.logs.last_lines
         )
@@ -178,7 +178,7 @@ class Slipway:
         tasks = [
             asyncio.create_task(_guarded(name, coroutine), name=name)
             for name, coroutine in (
-                ("journal", self.logs.read_journal()),
+                ("journals", self.logs.read_journals()),
                 ("log writer", self.logs.store_lines()),
                 ("host watch", self.tools.watch.listen()),
                 ("exits", self.tools.watch.collect_exits()),

@@ -18,6 +18,9 @@ SLOTS = (1, 2, 3)
 RANKS = 8
 """Instances of `web` that one slot has ports for."""
 PORTS_PER_PLACE = len(SLOTS) * RANKS
+WORK_LOG_LINES = 50_000
+"""Of one fetch, build or release command in ten seconds that its journal keeps: as much as its log may have."""
+WORK_LOG_SECONDS = 10
 LAST_PORT = 32767
 """Above it, Linux hands ports out to outgoing connections."""
 
@@ -28,6 +31,13 @@ class Mode(StrEnum):
     SERVER = "server"  # systemd is PID 1, users are switched
     LOCAL = "local"  # a private systemd in a mount namespace of its own, users are switched
     SESSION = "session"  # the login session's `systemd --user`: one user for all, no isolation
+
+
+class Journal(StrEnum):
+    """Which of an installation's own journals something is said in."""
+
+    APPS = "apps"
+    BUILDS = "builds"  # fetches and release commands too: what runs once
 
 
 class Installation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,6 +149,36 @@ class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("metrics.every_seconds must be a part of a minute: 5, 6, 10, 12, 15, 20, 30 or 60")
 
 
+Mebibytes = Annotated[int, msgspec.Meta(ge=16, le=2**30)]
+
+
+class Logs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of what apps and builds say, on a server; elsewhere the journal is one, with the machine's sizes."""
+
+    apps_disk: Mebibytes = 512
+    builds_disk: Mebibytes = 128
+    lines: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    """Of one instance in `seconds`; what is more is not kept, and its log says how many. (With much room left in its
+    journal, journald keeps up to four times as many.)"""
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+
+
+class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be taken of the disk. MiB."""
+
+    reserve: Mebibytes = 1024
+    """Stays free for the database, the logs and Slipway itself: no deployment begins that would take of it."""
+    reserve_inodes: Annotated[int, msgspec.Meta(ge=0)] = 20_000
+    app: Mebibytes = 20_480
+    """What an app's builds, caches, data and copy of its repository may take together, unless it has its own budget."""
+    build: Mebibytes = 256
+    """What a first build is expected to take; of later ones the newest is taken for the measure."""
+    cache_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 14
+    """Caches of builds go this long after an environment's last deployment."""
+    mirror_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 60
+    """Copies of repositories go this long after an app's last deployment."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     http: Http
@@ -147,6 +187,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: History = History()
     certificates: Certificates = Certificates()
     metrics: Metrics = Metrics()
+    logs: Logs = Logs()
+    disk: Disk = Disk()
     prefix: str = ""
     """Put before every path below. Empty but in session mode, where nothing can be mounted."""
 
@@ -165,6 +207,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def switches_users(self) -> bool:
         return self.mode is not Mode.SESSION
+
+    def namespace(self, journal: Journal) -> str:
+        """journald's namespace. Empty, the machine's one journal, where users' managers run apps: they have none."""
+        return f"slipway-{self.id}-{journal.value}" if self.mode is Mode.SERVER else ""
 
     @property
     def panel_url(self) -> str:

@@ -14,6 +14,7 @@ from slipway.host.protocol import (
     Box,
     CertificateFacts,
     Changed,
+    DiskUsage,
     EnvironmentUsers,
     ExitRecords,
     Exits,
@@ -21,6 +22,7 @@ from slipway.host.protocol import (
     Inspect,
     InstallCertificate,
     Key,
+    MeasureDisk,
     PrepareEnvironment,
     ReadKey,
     ReadUsage,
@@ -61,6 +63,8 @@ class Host:
     async def call(self, verb: FindWork) -> Work: ...
     @overload
     async def call(self, verb: Inspect) -> Box: ...
+    @overload
+    async def call(self, verb: MeasureDisk) -> DiskUsage: ...
     @overload
     async def call(self, verb: Exits) -> ExitRecords: ...
     @overload

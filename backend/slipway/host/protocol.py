@@ -263,6 +263,22 @@ class DeleteRelease(Verb, frozen=True, tag="delete-release"):
     release: ReleaseNumber
 
 
+class MeasureDisk(Verb, frozen=True, tag="measure-disk"):
+    """Sum what an environment, an app's mirror, or both take of the disk. → DiskUsage.
+
+    HostRefused where that takes longer than two minutes.
+    """
+
+    environment: Id | None = None
+    app: Id | None = None
+
+
+class DeleteCache(Verb, frozen=True, tag="delete-cache"):
+    """Empty an environment's cache of builds; HostRefused (`conflict`) while one of its builds runs. → Done."""
+
+    environment: Id
+
+
 class Inspect(Verb, frozen=True, tag="inspect"):
     """→ Box: what is really there, of one environment or all."""
 
@@ -321,8 +337,8 @@ class RemoveCertificate(Verb, frozen=True, tag="remove-certificate"):
 Request = (
     Status | ReadKey | PrepareEnvironment | RemoveEnvironment | RemoveMirror | StartFetch | StartBuild | PutRelease
     | StartReleaseCommand | FindWork | StopWork | StartInstances | StopInstances | Switch | PutSlot | PutSite
-    | RemoveSite | DeleteBuild | DeleteRelease | Inspect | Exits | Watch | ObtainCertificate | InstallCertificate
-    | RemoveCertificate | ReadUsage | SetSecurityUpdates
+    | RemoveSite | DeleteBuild | DeleteRelease | MeasureDisk | DeleteCache | Inspect | Exits
+    | Watch | ObtainCertificate | InstallCertificate | RemoveCertificate | ReadUsage | SetSecurityUpdates
 )  # fmt: skip
 
 
@@ -379,7 +395,7 @@ class Work(Answer, frozen=True, tag="work"):
     state: WorkState
     ok: bool = False
     limit: str | None = None
-    """The limit it met: `memory`, `tasks`, `time`, `log`, `disk`."""
+    """The limit it met: `memory`, `tasks`, `time`, `log`, `disk`; `pressure`: it gave way to apps."""
     reason: str | None = None
     fetched: Fetched | None = None
     plan: Plan | None = None
@@ -423,6 +439,15 @@ class CertificateFacts(Answer, frozen=True, tag="certificate-facts"):
     serial: str
     not_before: float
     not_after: float
+
+
+class DiskUsage(Answer, frozen=True, tag="disk-usage"):
+    """In bytes; 0 of what was not asked for, or is not there."""
+
+    builds: tuple[tuple[Id, int], ...] = ()
+    cache: int = 0
+    data: int = 0
+    mirror: int = 0
 
 
 class ExitRecord(msgspec.Struct, frozen=True):
@@ -477,6 +502,6 @@ class Changed(Answer, frozen=True, tag="changed"):
 
 
 Response = (
-    Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | ExitRecords | Usage
-    | Changed
+    Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | DiskUsage | ExitRecords
+    | Usage | Changed
 )  # fmt: skip

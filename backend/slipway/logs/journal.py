@@ -1,7 +1,8 @@
 """Reading the journal: argv builders, decoding, and one follower for everybody.
 
 Format: `journalctl -o json`, systemd.journal-fields(7). A message that is not UTF-8 comes as a list of bytes, one
-that is too long as null.
+that is too long as null. On a server what apps and what builds say is in journals of their own (`namespace`, empty for
+the machine's): each has sequence numbers of its own, so that cursors of one mean nothing in the other.
 """
 
 import asyncio
@@ -17,7 +18,10 @@ from slipway.host.protocol import Instance, WorkKind
 
 MAX_TEXT = 8192
 """Characters of a line that are kept."""
-_FIELDS = "MESSAGE,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,__REALTIME_TIMESTAMP"
+_FIELDS = "MESSAGE,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,__REALTIME_TIMESTAMP,MESSAGE_ID,_TRANSPORT,N_DROPPED"
+DROPPED = "a596d6fe7bfa4994828e72309e95d61e"
+"""The message id of journald's own word that it dropped lines of a unit (sd-messages.h)."""
+_DROPPED_OF = re.compile(r"Suppressed \d+ messages from (\S+)\Z")
 _LINE_LIMIT = 4 * 1024 * 1024
 
 
@@ -29,6 +33,8 @@ class Entry(msgspec.Struct, frozen=True):
     text: str
     instance: Instance | None
     work: tuple[WorkKind, int] | None
+    dropped: int = 0
+    """journald's word, in the unit's place, that so many of its lines were not kept."""
 
 
 class _Raw(msgspec.Struct, frozen=True):
@@ -37,12 +43,16 @@ class _Raw(msgspec.Struct, frozen=True):
     message: str | list[int | str] | None = msgspec.field(name="MESSAGE", default=None)
     unit: str | list[str] | None = msgspec.field(name="_SYSTEMD_UNIT", default=None)
     user_unit: str | list[str] | None = msgspec.field(name="_SYSTEMD_USER_UNIT", default=None)
+    transport: str | list[str] | None = msgspec.field(name="_TRANSPORT", default=None)
+    message_id: str | list[str] | None = msgspec.field(name="MESSAGE_ID", default=None)
+    dropped: str | list[str] | None = msgspec.field(name="N_DROPPED", default=None)
 
 
 class UnitNames:
     """Recognises this installation's units. Names are made by the host agent (`host.agent.units`)."""
 
     def __init__(self, installation: str) -> None:
+        self._installation = installation
         self._instance = re.compile(
             rf"slipway-{installation}-e(\d+)-v(\d+)-g(\d+)-s([0-3])-([a-z][a-z0-9_-]*)\.(\d+)\.service\Z"
         )
@@ -59,6 +69,14 @@ class UnitNames:
         match = self._work.match(unit)
         return (WorkKind(match[1]), int(match[2])) if match else None
 
+    def dropped_of(self, environment: int) -> list[str]:
+        """What matches journald's words on lines of an environment's instances that it did not keep."""
+        return [
+            "+",
+            f"MESSAGE_ID={DROPPED}",
+            f"OBJECT_SYSTEMD_SLICE=slipway-{self._installation}-apps-e{environment}.slice",
+        ]
+
 
 _decoder = msgspec.json.Decoder(_Raw)
 
@@ -72,14 +90,26 @@ def decode(line: bytes, names: UnitNames) -> Entry | None:
 
 
 def _entry(raw: _Raw, names: UnitNames) -> Entry | None:
-    for unit in (raw.user_unit, raw.unit):
-        if not isinstance(unit, str):
-            continue
+    dropped = _dropped(raw)
+    units = [dropped[0]] if dropped else [unit for unit in (raw.user_unit, raw.unit) if isinstance(unit, str)]
+    for unit in units:
         instance, work = names.instance(unit), names.work(unit)
         if instance or work:
             at = datetime.fromtimestamp(int(raw.at) / 1_000_000, UTC)
-            return Entry(raw.cursor, at, _text(raw.message), instance, work)
+            return Entry(raw.cursor, at, _text(raw.message), instance, work, dropped[1] if dropped else 0)
     return None
+
+
+def _dropped(raw: _Raw) -> tuple[str, int] | None:
+    """The unit of which journald did not keep lines, and how many; None of every other entry.
+
+    Only journald's own entries have this transport: an app cannot say it.
+    """
+    if raw.transport != "driver" or raw.message_id != DROPPED or not isinstance(raw.message, str):
+        return None
+    found = _DROPPED_OF.match(raw.message)
+    count = raw.dropped if isinstance(raw.dropped, str) and raw.dropped.isdigit() else "0"
+    return (found[1], int(count)) if found else None
 
 
 def _text(message: str | list[int | str] | None) -> str:
@@ -95,37 +125,33 @@ def _text(message: str | list[int | str] | None) -> str:
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + " … (cut)"
 
 
-def follow_argv(after: str | None) -> list[str]:
+def _journalctl(namespace: str, *options: str) -> list[str]:
+    of = [f"--namespace={namespace}"] if namespace else []
+    return ["journalctl", *of, "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet", *options]
+
+
+def follow_argv(after: str | None, namespace: str = "") -> list[str]:
     """From a cursor on, its own entry first; without one, what comes.
 
     Not `--after-cursor`: systemd 252 passes over the first entry that it finds, whether that is the cursor's or not.
     """
-    argv = ["journalctl", "--follow", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet"]
-    return [*argv, f"--cursor={after}"] if after else [*argv, "--lines=0"]
+    # Merged: else, following passes over what was said before the last boot, whatever the cursor.
+    return _journalctl(namespace, "--follow", "--merge", f"--cursor={after}" if after else "--lines=0")
 
 
-def read_argv(matches: Sequence[str], limit: int) -> list[str]:
+def read_argv(matches: Sequence[str], limit: int, namespace: str = "") -> list[str]:
     """The last `limit` entries that match, oldest first. Matches are `FIELD=value`; the same field twice means or."""
-    return [
-        "journalctl", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet", "--no-pager",
-        f"--lines={limit}", *matches,
-    ]  # fmt: skip
+    return _journalctl(namespace, "--no-pager", f"--lines={limit}", *matches)
 
 
-def read_before_argv(matches: Sequence[str], before: str, limit: int) -> list[str]:
+def read_before_argv(matches: Sequence[str], before: str, limit: int, namespace: str = "") -> list[str]:
     """Entries up to a cursor, newest first; the first is the cursor's own."""
-    return [
-        "journalctl", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet", "--no-pager", "--reverse",
-        f"--cursor={before}", f"--lines={limit}", *matches,
-    ]  # fmt: skip
+    return _journalctl(namespace, "--no-pager", "--reverse", f"--cursor={before}", f"--lines={limit}", *matches)
 
 
-def read_from_argv(matches: Sequence[str], cursor: str, limit: int) -> list[str]:
+def read_from_argv(matches: Sequence[str], cursor: str, limit: int, namespace: str = "") -> list[str]:
     """The first `limit` entries from a cursor on, oldest first; the first is the cursor's own, where it is there."""
-    return [
-        "journalctl", "--output=json", f"--output-fields={_FIELDS}", "--all", "--quiet", "--no-pager",
-        f"--cursor={cursor}", f"--lines={limit}", *matches,
-    ]  # fmt: skip
+    return _journalctl(namespace, "--no-pager", f"--cursor={cursor}", f"--lines={limit}", *matches)
 
 
 def is_after(cursor: str, other: str) -> bool:
@@ -192,15 +218,15 @@ async def run(argv: list[str], names: UnitNames) -> list[Entry]:
     return (await read(argv, names)).entries
 
 
-async def is_damaged(cursor: str, names: UnitNames) -> bool:
+async def is_damaged(cursor: str, names: UnitNames, namespace: str = "") -> bool:
     """Whether journalctl refuses to begin at a cursor, and would begin elsewhere."""
-    refused = not (await read(read_from_argv([], cursor, 1), names)).ok
-    return refused and (await read(read_argv([], 1), names)).ok
+    refused = not (await read(read_from_argv([], cursor, 1, namespace), names)).ok
+    return refused and (await read(read_argv([], 1, namespace), names)).ok
 
 
-async def follow(after: str | None, names: UnitNames) -> AsyncIterator[list[Entry]]:
+async def follow(after: str | None, names: UnitNames, namespace: str = "") -> AsyncIterator[list[Entry]]:
     """Entries as they come, in batches of what was there at once. Ends when journalctl does."""
-    process = await _start(follow_argv(after))
+    process = await _start(follow_argv(after, namespace))
     assert process.stdout is not None
     rest = b""
     try:

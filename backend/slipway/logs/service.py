@@ -18,6 +18,7 @@ from slipway.logs import journal, store
 from slipway.logs.journal import Entry, UnitNames
 from slipway.logs.models import LogLine, RuntimeLine
 from slipway.plan import END_OF_LOG
+from slipway.settings import WORK_LOG_LINES, WORK_LOG_SECONDS, Journal, Settings
 
 RECENT = 2000
 BACKLOG = 500
@@ -68,12 +69,15 @@ class Waiting:
 
 
 class Logs:
-    """One reader of the journal feeds everybody. Lines of deployments are shown once they are stored."""
+    """One reader of each journal feeds everybody. Lines of deployments are shown once they are stored."""
 
-    def __init__(self, db: Database, hub: Hub, names: UnitNames) -> None:
+    def __init__(self, db: Database, hub: Hub, names: UnitNames, settings: Settings) -> None:
         self._db = db
         self._hub = hub
         self._names = names
+        self._rate = settings.logs
+        self._apps_journal = settings.namespace(Journal.APPS)
+        self._builds_journal = settings.namespace(Journal.BUILDS)
         self._pending: list[tuple[int, datetime, str, str]] = []
         self._held: dict[int, list[tuple[int, datetime, str, str]]] = {}
         self._holding: dict[int, asyncio.Task[None]] = {}
@@ -84,7 +88,8 @@ class Logs:
         self._kept: dict[int, int] = defaultdict(int)
         """Characters of each deployment's fetch and release command so far."""
         self._output_ends: dict[tuple[WorkKind, int], asyncio.Event] = defaultdict(asyncio.Event)
-        self._cursor: str | None = None
+        self._cursors: dict[str, str] = {}
+        """How far each journal was read."""
         self._runtime: dict[int, set[Waiting]] = defaultdict(set)
         self._flushed = asyncio.Condition()
         self._flushes = 0
@@ -209,30 +214,32 @@ class Logs:
 
         There may be fewer lines than asked for, and older ones all the same: others can write under any identifier.
         """
-        matches = _matches(environment)
+        matches, namespace = self._matches(environment), self._apps_journal
         if before is None:
-            found = await journal.read(journal.read_argv(matches, limit), self._names)
+            found = await journal.read(journal.read_argv(matches, limit, namespace), self._names)
             older = found.first if found.count >= limit else None
         else:
             if not _CURSOR.match(before):
                 return [], None
-            found = await journal.read(journal.read_before_argv(matches, before, limit + 1), self._names)
+            argv = journal.read_before_argv(matches, before, limit + 1, namespace)
+            found = await journal.read(argv, self._names)
             older = found.last if found.count > limit else None
         entries = [entry for entry in found.entries if entry.cursor != before]
-        lines = _runtime_lines(entries if before is None else entries[::-1], environment.id)
+        lines = self._runtime_lines(entries if before is None else entries[::-1], environment.id)
         return lines, older
 
     async def last_lines(self, unit: str, limit: int = 20) -> list[str]:
         """The last lines of one unit."""
         matches = [f"_SYSTEMD_UNIT={unit}", "+", f"_SYSTEMD_USER_UNIT={unit}"]
-        return [entry.text for entry in await journal.run(journal.read_argv(matches, limit), self._names)]
+        namespace = self._builds_journal if self._names.work(unit) else self._apps_journal
+        return [entry.text for entry in await journal.run(journal.read_argv(matches, limit, namespace), self._names)]
 
     async def follow_runtime(
         self, environment: Environment, after: str | None, tail: int = 0
     ) -> AsyncIterator[list[RuntimeLine]]:
         """Lines as they come; with a cursor, first those since it, else the newest `tail`. Never ends by itself."""
-        matches = _matches(environment)
-        queue, position = Waiting(), self._cursor
+        matches, namespace = self._matches(environment), self._apps_journal
+        queue, position = Waiting(), self._cursors.get(namespace)
         self._runtime[environment.id].add(queue)  # before anything is read: nothing falls in between
         try:
             given = await self._existing(matches, after)
@@ -245,10 +252,11 @@ class Logs:
             while True:
                 # In parts: who comes back after days must not have all of it in memory at once.
                 while behind and position:
-                    found = await journal.read(journal.read_from_argv(matches, position, BACKLOG + 1), self._names)
+                    argv = journal.read_from_argv(matches, position, BACKLOG + 1, namespace)
+                    found = await journal.read(argv, self._names)
                     missed = [entry for entry in found.entries if entry.cursor != position]
                     position, behind = found.last or position, found.count > BACKLOG
-                    if lines := _runtime_lines(missed, environment.id):
+                    if lines := self._runtime_lines(missed, environment.id):
                         yield lines
                 batch = await queue.get()
                 if batch is None:  # too far behind what is kept in memory: the journal has it
@@ -268,42 +276,51 @@ class Logs:
         """A cursor to go on from: the newest entry's where it is said to be of a later one, None where it is none."""
         if cursor is None or not _CURSOR.match(cursor):
             return None
-        found = await journal.read(journal.read_from_argv(matches, cursor, 1), self._names)
+        namespace = self._apps_journal
+        found = await journal.read(journal.read_from_argv(matches, cursor, 1, namespace), self._names)
         if found.ok and not found.count:
-            newest = (await journal.read(journal.read_argv(matches, 1), self._names)).last
+            newest = (await journal.read(journal.read_argv(matches, 1, namespace), self._names)).last
             return newest if newest and journal.is_ahead(cursor, newest) else cursor
         return cursor if found.ok else None
 
     # ---- the reader and the writer -------------------------------------------------------------------------------
 
-    async def read_journal(self) -> None:
-        """Follow the journal for ever. What is read is stored together with how far it was read."""
+    async def read_journals(self) -> None:
+        """Follow each journal for ever. What is read is stored together with how far it was read."""
+        async with asyncio.TaskGroup() as readers:
+            for namespace in {self._apps_journal, self._builds_journal}:
+                readers.create_task(self._read_journal(namespace))
+
+    async def _read_journal(self, namespace: str) -> None:
         begun = False
         while True:
             try:
                 if not begun:
                     async with self._db.connection() as connection:
-                        self._cursor = await store.find_cursor(connection)
+                        found = (await store.find_cursors(connection)).get(namespace)
+                    if found:
+                        self._cursors[namespace] = found
                     begun = True
-                async for batch in journal.follow(self._cursor, self._names):
-                    self._take(batch)
-                if self._cursor and await journal.is_damaged(self._cursor, self._names):
-                    log.error("the journal does not know where it was read last: lines are lost", cursor=self._cursor)
-                    self._cursor = None
+                async for batch in journal.follow(self._cursors.get(namespace), self._names, namespace):
+                    self._take(batch, namespace)
+                cursor = self._cursors.get(namespace)
+                if cursor and await journal.is_damaged(cursor, self._names, namespace):
+                    log.error("the journal does not know where it was read last: lines are lost", cursor=cursor)
+                    del self._cursors[namespace]
             except Unavailable:
                 pass
             await asyncio.sleep(0.5)
 
-    def _take(self, batch: list[Entry]) -> None:
+    def _take(self, batch: list[Entry], namespace: str = "") -> None:
         runtime: dict[int, list[RuntimeLine]] = defaultdict(list)
         for entry in batch:
             if entry.work:
                 self._take_work(entry, entry.work)
             elif entry.instance and entry.instance.environment in self._runtime:
-                line = _runtime_line(entry, entry.instance.environment)
+                line = self._runtime_line(entry, entry.instance.environment)
                 if line:
                     runtime[entry.instance.environment].append(line)
-        self._cursor = batch[-1].cursor
+        self._cursors[namespace] = batch[-1].cursor
         for environment_id, lines in runtime.items():
             for queue in self._runtime[environment_id]:
                 queue.put(lines)
@@ -313,7 +330,7 @@ class Logs:
         if entry.text == END_OF_LOG:
             self._output_ends[work].set()
             return
-        text = entry.text
+        text = not_kept(entry.dropped, WORK_LOG_LINES, WORK_LOG_SECONDS) if entry.dropped else entry.text
         if kind is not WorkKind.BUILD:
             if self._kept[work_id] > MOST_WORK_CHARACTERS:
                 return
@@ -325,7 +342,7 @@ class Logs:
 
     async def store_lines(self) -> None:
         """Store what is pending, for ever, in batches."""
-        saved_cursor: str | None = None
+        saved: dict[str, str] = {}
         while True:
             try:
                 async with asyncio.timeout(5):
@@ -333,9 +350,9 @@ class Logs:
             except TimeoutError:
                 pass
             self._wake.clear()
-            if self._pending or self._cursor != saved_cursor or self._ended:
+            if self._pending or self._cursors != saved or self._ended:
                 try:
-                    saved_cursor = await self._store_batch()
+                    saved = await self._store_batch()
                 except Unavailable:
                     self._wake.set()
                     await asyncio.sleep(0.5)
@@ -345,8 +362,9 @@ class Logs:
                 self._flushed.notify_all()
             await asyncio.sleep(0.02)  # lets a burst become one batch
 
-    async def _store_batch(self) -> str | None:
-        count, cursor, ended = len(self._pending), self._cursor, set(self._ended)
+    async def _store_batch(self) -> dict[str, str]:
+        """→ how far the journals were read, as it is stored now."""
+        count, cursors, ended = len(self._pending), dict(self._cursors), set(self._ended)
         pending = self._pending[:count]
         numbers = dict(self._numbers)
         lines: list[tuple[int, LogLine]] = []
@@ -361,8 +379,8 @@ class Logs:
                     lines.append((deployment_id, LogLine(numbers[deployment_id], at, phase, text)))
             if lines:
                 await store.copy_lines(connection, lines)
-            if cursor:
-                await store.put_cursor(connection, cursor)
+            for namespace, cursor in cursors.items():
+                await store.put_cursor(connection, namespace, cursor)
         del self._pending[:count]
         self._numbers = numbers
         for deployment_id, line in lines:
@@ -376,7 +394,21 @@ class Logs:
                 self._output_ends.pop((kind, deployment_id), None)
         self._ended -= ended
         self._hub.publish(*(f"deployment-log:{one}" for one in {d for d, _ in lines} | ended))
-        return cursor
+        return cursors
+
+    def _matches(self, environment: Environment) -> list[str]:
+        """Its lines, and journald's own word that some of them were not kept."""
+        return [f"SYSLOG_IDENTIFIER=e{environment.id}", *self._names.dropped_of(environment.id)]
+
+    def _runtime_lines(self, entries: Iterable[Entry], environment_id: int) -> list[RuntimeLine]:
+        return [line for entry in entries if (line := self._runtime_line(entry, environment_id))]
+
+    def _runtime_line(self, entry: Entry, environment_id: int) -> RuntimeLine | None:
+        instance = entry.instance
+        if instance is None or instance.environment != environment_id:
+            return None
+        text = not_kept(entry.dropped, self._rate.lines, self._rate.seconds) if entry.dropped else entry.text
+        return RuntimeLine(entry.cursor, entry.at, instance.release, instance.process, instance.rank, text)
 
 
 async def delete_logs(db: Database, deployment_ids: Iterable[int]) -> None:
@@ -388,16 +420,6 @@ async def delete_logs(db: Database, deployment_ids: Iterable[int]) -> None:
                 await store.delete_lines(connection, deployment_id, after, after + LINES_AT_ONCE)
 
 
-def _matches(environment: Environment) -> list[str]:
-    return [f"SYSLOG_IDENTIFIER=e{environment.id}"]
-
-
-def _runtime_lines(entries: Iterable[Entry], environment_id: int) -> list[RuntimeLine]:
-    return [line for entry in entries if (line := _runtime_line(entry, environment_id))]
-
-
-def _runtime_line(entry: Entry, environment_id: int) -> RuntimeLine | None:
-    instance = entry.instance
-    if instance is None or instance.environment != environment_id:
-        return None
-    return RuntimeLine(entry.cursor, entry.at, instance.release, instance.process, instance.rank, entry.text)
+def not_kept(dropped: int, lines: int, seconds: int) -> str:
+    """The mark in a log where lines are missing."""
+    return f"Slipway: {dropped:,} lines were not kept: more than {lines:,} in {seconds} s."

@@ -47,17 +47,17 @@ async def copy_lines(connection: Connection, lines: Sequence[tuple[int, LogLine]
     )
 
 
-async def find_cursor(connection: Connection) -> str | None:
-    cursor: str | None = await connection.fetchval("SELECT cursor FROM journal_cursor")
-    return cursor
+async def find_cursors(connection: Connection) -> dict[str, str]:
+    """By namespace of the journal."""
+    return {row["namespace"]: row["cursor"] for row in await connection.fetch("SELECT * FROM journal_cursors")}
 
 
-async def put_cursor(connection: Connection, cursor: str) -> None:
+async def put_cursor(connection: Connection, namespace: str, cursor: str) -> None:
     await connection.execute(
-        """INSERT INTO journal_cursor (cursor) VALUES ($1)
-           ON CONFLICT (only_row) DO UPDATE SET cursor = excluded.cursor""",
-        cursor,
-    )
+        """INSERT INTO journal_cursors (namespace, cursor) VALUES ($1, $2)
+           ON CONFLICT (namespace) DO UPDATE SET cursor = excluded.cursor""",
+        namespace, cursor,
+    )  # fmt: skip
 
 
 async def list_old(connection: Connection, kept: int) -> list[int]:

@@ -10,6 +10,7 @@ from slipway import settings as installed
 from slipway.server import firewall
 from slipway.server.machine import Machine
 from slipway.settings import Settings
+from slipway.setup import journals
 from slipway.setup.users import OWN_USERS
 
 PROGRAM_FOLDERS = ("run/slipway", "var/cache/slipway", "var/log/slipway", "opt/slipway")
@@ -21,6 +22,7 @@ def uninstall(*, with_data: bool) -> None:
     """Stop everything and remove it. Without `with_data`, what an install needs to go on stays where it is."""
     settings = installed.load()
     Machine(settings).end()
+    journals.remove(settings, with_data=with_data)
     subprocess.run(["nft", "delete", "table", "inet", firewall.table(settings)], capture_output=True, check=False)
     files = (Path("/etc/logrotate.d/slipway"), Path("/etc/tmpfiles.d/slipway.conf"), settings.paths.security_updates)
     for file in files:

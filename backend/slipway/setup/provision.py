@@ -10,7 +10,7 @@ from pathlib import Path
 from slipway import settings as installed
 from slipway.errors import SlipwayError
 from slipway.settings import Mode, Settings
-from slipway.setup import certificate, folders, postgresql, templates, users
+from slipway.setup import certificate, folders, journals, postgresql, templates, users
 
 
 def provision(settings: Settings, units: Path) -> None:
@@ -28,6 +28,7 @@ def provision(settings: Settings, units: Path) -> None:
     _write(rotation, templates.render_logrotate(settings, release))
     if on_server:  # elsewhere /run/slipway lies in the state folder
         _write(Path("/etc/tmpfiles.d/slipway.conf"), folders.after_boot())
+        journals.write(settings)
     generation = settings.paths.nginx / "generation.conf"
     if not generation.exists():
         generation.write_text('return 200 "0\\n";\n')

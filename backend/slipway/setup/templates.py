@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from slipway.errors import Unavailable
 from slipway.settings import Mode, Settings
-from slipway.setup import memory, postgresql
+from slipway.setup import journals, memory, postgresql
 
 _MOST_OPEN_FILES = 65536
 _MOST_WORKERS = 4
@@ -61,6 +61,7 @@ def _values(settings: Settings) -> dict[str, object]:
         "paths": settings.paths,
         "memory": memory.total(),
         "kept_back": kept_back(memory.total()),
+        "journals": " ".join(journals.units(settings)),
         "is_server": settings.mode is Mode.SERVER,
         "switches_users": settings.switches_users,
         "wanted_by": "multi-user.target" if settings.mode is Mode.SERVER else "default.target",

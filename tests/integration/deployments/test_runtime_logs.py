@@ -87,13 +87,13 @@ def test_a_place_in_the_journal_that_is_none_loses_what_was_said_and_says_so_but
     app = make()
     app.go_live()
     box.systemctl("stop", box.unit("daemon"))
-    query(box, "UPDATE journal_cursor SET cursor = 's=nothing'")
+    query(box, "UPDATE journal_cursors SET cursor = 's=nothing'")
     box.systemctl("start", box.unit("daemon"))
     until(lambda: "lines are lost" in box.journal(1000), "its log says so", 30)
     app.repository.commit({"Procfile": f"release: echo migrated\n{WEB}\n"})
     ended = app.go_live()
     assert "migrated" in app.log(ended["id"])
-    assert query(box, "SELECT cursor FROM journal_cursor") != "s=nothing"
+    assert query(box, "SELECT cursor FROM journal_cursors") != "s=nothing"
 
 
 def test_the_command_line_follows_a_log_over_a_restart_without_loss_or_doubling(make: Make, box: Box) -> None:

@@ -147,3 +147,20 @@ def test_each_mode_has_its_folder_of_units() -> None:
     assert unit_folder(Mode.SERVER, runtime) == Path("/etc/systemd/system")
     assert unit_folder(Mode.LOCAL, runtime) == Path("/etc/systemd/user")
     assert unit_folder(Mode.SESSION, runtime) == Path("/run/user/1000/systemd/user")
+
+
+def test_on_a_server_what_apps_and_builds_say_has_journals_of_its_own_whose_sockets_no_app_can_reach() -> None:
+    text = instance(units(Mode.SERVER), Account("sl-ab12-r3", "sl-ab12-r3"))
+    assert "LogNamespace=slipway-ab12-apps" in lines(text)
+    hidden = "InaccessiblePaths=-/run/systemd/journal.slipway-ab12-apps -/run/systemd/journal.slipway-ab12-builds"
+    assert hidden in lines(text)
+    assert "LogNamespace" not in instance(units(), Account("sl-ab12-r3", "sl-ab12-r3"))
+
+
+def test_what_is_measured_is_looked_at_by_a_user_who_can_change_nothing() -> None:
+    folders = (Path("/srv/slipway/builds/4"), Path("/srv/slipway/data/3"))
+    text = units().measuring(Account("slipway-check", "slipway-check"), folders, Path("/run/slipway/orders/x.sums"), 9)
+    assert "ExecStart=/usr/bin/du --summarize --one-file-system --block-size=1 " + " ".join(map(str, folders)) in text
+    assert {"User=slipway-check", "CapabilityBoundingSet=CAP_DAC_READ_SEARCH", "ProtectSystem=strict"} <= set(
+        lines(text)
+    )

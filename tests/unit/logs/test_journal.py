@@ -74,7 +74,7 @@ async def test_following_ends_at_once_though_the_reader_of_the_journal_does_not_
 ) -> None:
     pid_file = tmp_path / "pid"
     stubborn = ["sh", "-c", f"trap '' TERM; echo $$ > {pid_file}; exec yes"]
-    monkeypatch.setattr(journal, "follow_argv", lambda after: stubborn)
+    monkeypatch.setattr(journal, "follow_argv", lambda after, namespace: stubborn)
     following = asyncio.ensure_future(anext(journal.follow(None, NAMES)))
     while not pid_file.exists() or not pid_file.read_text():
         await asyncio.sleep(0.01)
@@ -94,3 +94,19 @@ async def test_a_reading_that_is_given_up_leaves_no_process_behind(tmp_path: Pat
         await asyncio.gather(reading, return_exceptions=True)
     assert reading.cancelled()
     assert not Path("/proc", pid_file.read_text().strip()).exists()
+
+
+def test_lines_that_journald_did_not_keep_are_told_in_the_log_that_they_are_missing_from() -> None:
+    unit = "slipway-k3f9-e12-v7-g31-s2-web.0.service"
+    said = {"MESSAGE": f"Suppressed 19625 messages from {unit}", "MESSAGE_ID": journal.DROPPED, "N_DROPPED": "19625"}
+    entry = journal.decode(line(_TRANSPORT="driver", _SYSTEMD_UNIT="systemd-journald@x.service", **said), NAMES)
+    assert entry is not None
+    assert (entry.instance, entry.dropped) == (Instance(12, 7, 31, 2, "web", 0), 19625)
+    forged = journal.decode(line(_TRANSPORT="stdout", _SYSTEMD_UNIT=unit, **said), NAMES)
+    assert forged is not None
+    assert forged.dropped == 0, "an app that says so is an app that says something"
+
+
+def test_each_journal_is_read_by_its_name() -> None:
+    assert "--namespace=slipway-k3f9-apps" in journal.follow_argv(None, "slipway-k3f9-apps")
+    assert not [word for word in journal.read_argv([], 1) if word.startswith("--namespace")]

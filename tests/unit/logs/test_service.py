@@ -12,6 +12,9 @@ from slipway.logs import service
 from slipway.logs.journal import Entry, UnitNames
 from slipway.logs.models import RuntimeLine
 from slipway.plan import END_OF_LOG
+from slipway.settings import Http, Installation, Mode, Settings
+
+SETTINGS = Settings(Installation("k3f9", Mode.SERVER), Http(443))
 
 
 def said(deployment: int, text: str) -> Entry:
@@ -22,7 +25,7 @@ async def test_a_release_command_that_floods_its_log_does_not_fill_the_database(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "MOST_WORK_CHARACTERS", 1000)
-    logs = service.Logs(database, Hub(), UnitNames("k3f9"))
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
     async with database.connection() as connection:
         deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "releasing")
     for _ in range(50):
@@ -34,7 +37,7 @@ async def test_a_release_command_that_floods_its_log_does_not_fill_the_database(
 
 
 async def test_nothing_of_a_deployment_stays_in_memory_when_its_log_has_ended(database: Database) -> None:
-    logs = service.Logs(database, Hub(), UnitNames("k3f9"))
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
     async with database.connection() as connection:
         deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "releasing")
     logs.begin_deployment(deployment)

@@ -38,7 +38,7 @@ async def prepare(box: Box, verb: PrepareEnvironment) -> EnvironmentUsers:
         )
     if box.settings.switches_users:
         await asyncio.to_thread(_make_users, box, environment)
-    _make_folders(box, environment)
+    make_folders(box, environment)
     return EnvironmentUsers(run_uid=environment.run_uid, build_uid=environment.build_uid)
 
 
@@ -65,7 +65,7 @@ def remove_users(box: Box, environment: int) -> None:
             administer("groupdel", name)
 
 
-def _make_folders(box: Box, environment: Environment) -> None:
+def make_folders(box: Box, environment: Environment) -> None:
     number, group = environment.environment, box.run_group(environment)
     run, build = (environment.run_uid, environment.build_uid) if box.settings.switches_users else (-1, -1)
     files.make_folder(box.paths.launch / str(number), mode=0o750, group=group)

@@ -60,6 +60,9 @@ class Names:
     def removal(self, folder: str) -> str:
         return f"{self.prefix}-removal-{folder}.service"
 
+    def measuring(self, number: int) -> str:
+        return f"{self.prefix}-measuring-{number}.service"
+
     def site_check(self, environment: int, number: int) -> str:
         return f"{self.prefix}-check-{environment}-{number}.service"
 

@@ -9,7 +9,7 @@ from pystemd.dbusexc import DBusBaseError
 from slipway.errors import HostRefused, SlipwayError
 from slipway.host.agent import environments, exits, files, instances, routes, sites, slots, trash, work
 from slipway.host.agent.box import Box
-from slipway.host.protocol import DeleteBuild, Done, RemoveEnvironment, RemoveMirror
+from slipway.host.protocol import DeleteBuild, DeleteCache, Done, RemoveEnvironment, RemoveMirror
 from slipway.settings import SLOTS
 
 FIRST_RETRY_SECONDS = 5.0
@@ -70,6 +70,15 @@ async def delete_build(box: Box, verb: DeleteBuild) -> Done:
     trash.check_owner(box, verb.environment, verb.build)
     if trash.owner_file(box, verb.build).exists():
         await trash.discard_build(box, verb.environment, verb.build)
+    return Done()
+
+
+async def delete_cache(box: Box, verb: DeleteCache) -> Done:
+    environment = box.state.get(verb.environment)
+    if work.builds_now(box, verb.environment):
+        raise HostRefused(f"a build of environment {verb.environment} uses its cache just now", reason="conflict")
+    await trash.discard(box, box.cache(verb.environment), "build", verb.environment)
+    environments.make_folders(box, environment)
     return Done()
 
 

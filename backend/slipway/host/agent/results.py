@@ -91,8 +91,11 @@ def _limit(box: Box, kind: WorkKind, unit: str, state: UnitState) -> str | None:
     if state.result == "timeout":
         return "time"
     record = exits.last_of_unit(box, unit)
-    if state.result == "oom-kill" or (record and record.out_of_memory):
+    if record and record.out_of_memory:
         return "memory"
+    if state.result == "oom-kill":
+        # By systemd-oomd, where the kernel counted no kill of its own: the whole box was short of memory.
+        return "pressure" if record else "memory"
     if kind is WorkKind.BUILD and state.exit_code == 1 and state.exit_status == LOG_LIMIT_EXIT:
         return "log"
     if record and record.tasks_refused:
@@ -107,6 +110,11 @@ def limit_reason(noun: str, limit: str, sizes: Sizes) -> str:
             return (
                 f"The {noun} used more than its {sizes.memory} MiB of memory and was ended. "
                 "Make it use less, or give it a higher memory limit."
+            )
+        case "pressure":
+            return (
+                f"This server was short of memory, and the {noun} was ended so that apps did not have to wait. "
+                "Try again when less is going on, make it use less, or give the server more memory."
             )
         case "tasks":
             return (

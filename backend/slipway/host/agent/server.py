@@ -18,6 +18,7 @@ from slipway import __version__
 from slipway.errors import HostRefused, Invalid, SlipwayError
 from slipway.host.agent import (
     certificates,
+    disks,
     environments,
     exits,
     inspection,
@@ -39,12 +40,14 @@ from slipway.host.protocol import (
     Answer,
     Changed,
     DeleteBuild,
+    DeleteCache,
     DeleteRelease,
     Exits,
     FindWork,
     Inspect,
     InstallCertificate,
     Key,
+    MeasureDisk,
     ObtainCertificate,
     PrepareEnvironment,
     PutRelease,
@@ -110,6 +113,8 @@ HANDLERS: dict[type[Verb], Handler] = {
     RemoveSite: sites.remove_verb,
     DeleteBuild: removal.delete_build,
     DeleteRelease: releases.delete,
+    MeasureDisk: disks.measure,
+    DeleteCache: removal.delete_cache,
     Inspect: inspection.inspect,
     Exits: exits.list_and_acknowledge,
     ObtainCertificate: certificates.obtain,
@@ -141,6 +146,8 @@ def lock_name(verb: Verb) -> str | None:
             return f"work {WorkKind.CERTIFICATE} {verb.id}"
         case InstallCertificate() | RemoveCertificate():
             return f"certificate {verb.hostname}"
+        case MeasureDisk():
+            return "measuring"  # one walk over the disk at a time
         case FindWork() | Inspect() | Exits() | Status() | ReadKey() | ReadUsage():
             return None
         case SetSecurityUpdates():

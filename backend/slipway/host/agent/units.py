@@ -7,7 +7,7 @@ import msgspec
 from slipway.host.agent.names import Names
 from slipway.host.agent.templates import Templates, Words
 from slipway.host.protocol import Instance, Limits
-from slipway.settings import Mode, Settings
+from slipway.settings import WORK_LOG_LINES, WORK_LOG_SECONDS, Journal, Mode, Settings
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -60,6 +60,12 @@ class Units:
             "cache": paths.cache,
             "etc": paths.etc,
             "log": paths.log,
+            "apps_journal": settings.namespace(Journal.APPS),
+            "builds_journal": settings.namespace(Journal.BUILDS),
+            "log_seconds": settings.logs.seconds,
+            "log_lines": settings.logs.lines,
+            "work_log_seconds": WORK_LOG_SECONDS,
+            "work_log_lines": WORK_LOG_LINES,
         }
 
     def instance(
@@ -114,6 +120,17 @@ class Units:
             **_account(account),
             folder=folder.name,
             path=folder,
+            slice=self.names.builds_slice,
+        )
+
+    def measuring(self, account: Account, folders: tuple[Path, ...], output: Path, seconds: int) -> str:
+        return self._templates.render(
+            "measuring.service.j2",
+            **self._common,
+            **_account(account),
+            folders=Words(*folders),
+            output=output,
+            seconds=seconds,
             slice=self.names.builds_slice,
         )
 

@@ -236,6 +236,12 @@ async def stop_all(box: Box, environment: int) -> None:
             await stop(box, StopWork(kind, number))
 
 
+def builds_now(box: Box, environment: int) -> bool:
+    """Whether a build of an environment runs."""
+    units = (file.name for file in box.unit_folder.glob(f"{box.names.prefix}-{WorkKind.BUILD}-*.service"))
+    return any(results.environment_of(box, unit) == environment and not box.systemd.state(unit).over for unit in units)
+
+
 def end_leftovers(box: Box, unit: str, state: UnitState) -> None:
     """What a piece of work left running in its control group ends with it."""
     if state.sub == "exited":
