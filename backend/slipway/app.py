@@ -29,6 +29,7 @@ from slipway.deployments.settler import Settler
 from slipway.deployments.settling import settle
 from slipway.deployments.tools import Tools
 from slipway.deployments.watching import Watching
+from slipway.disks.service import Disks
 from slipway.errors import SlipwayError, Unavailable
 from slipway.events.hub import Hub
 from slipway.events.models import Actor
@@ -87,6 +88,7 @@ class Slipway:
         self.processes = Processes(
             self.db, self.events, self.hub, self.signals, self.host, self.releases, self.logs.last_lines
         )
+        self.disks = Disks(self.db, self.host, self.events, self.hub, settings)
         self.deployments = Deployments(self.db, self.events, self.hub, self.logs)
         self.machine = Machine(self.db, self.events, self.host, settings)
         self.metrics = Metrics(self.db, self.hub, self.host, settings)
@@ -102,6 +104,7 @@ class Slipway:
             processes=self.processes,
             logs=self.logs,
             events=self.events,
+            disks=self.disks,
             builds=asyncio.Semaphore(settings.limits.builds_at_once),
         )
         self.certificates = Certificates(self.db, self.events, self.hub, self.host, settings, self.tools.watch.work)
@@ -164,6 +167,7 @@ class Slipway:
                 "routing": self.routing,
                 "processes": self.processes,
                 "logs": self.logs,
+                "disks": self.disks,
                 "deployments": self.deployments,
                 "certificates": self.certificates,
                 "metrics": self.metrics,
@@ -189,6 +193,7 @@ class Slipway:
                 ("removal", self.removal.remove_for_ever()),
                 ("certificates", self.certificates.look_after()),
                 ("figures", sample_for_ever(self.metrics, self.settings.metrics.every_seconds)),
+                ("disks", self.disks.look_after()),
                 ("housekeeping", keep_house(self.db, self.settings.history)),
             )
         ]

@@ -8,6 +8,7 @@ from slipway.certificates import routes as certificates
 from slipway.dashboard import pages
 from slipway.deployments import log_routes as deployment_logs
 from slipway.deployments import routes as deployments
+from slipway.disks import routes as disks
 from slipway.events import routes as events
 from slipway.logs import routes as logs
 from slipway.metrics import routes as metrics
@@ -29,6 +30,7 @@ HANDLERS: list[ControllerRouterHandler] = [
     *logs.HANDLERS,
     *certificates.HANDLERS,
     *metrics.HANDLERS,
+    *disks.HANDLERS,
     *events.HANDLERS,
     *system.HANDLERS,
     *pages.HANDLERS,

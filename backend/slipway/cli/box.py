@@ -1,15 +1,16 @@
-"""slipway status, token, setup-link, down"""
+"""slipway status, disk, token, setup-link, down"""
 
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from slipway.cli import exits, options
 from slipway.cli.certificates import describe
 from slipway.cli.client import Client, CliError
-from slipway.cli.output import print_json, say
+from slipway.cli.output import MIB, ago, print_json, print_table, say, size
 from slipway.cli.system import needs
 
 
@@ -30,6 +31,53 @@ def status(as_json: bool) -> None:
             say(f"  note {line}")
     if not found["ok"]:
         raise CliError("Not everything answers. `slipway doctor` looks closer.", exits.FAILED)
+
+
+@click.command("disk")
+@click.argument("app", required=False)
+@click.option("--budget", metavar="MIB", help="What the app may take, in MiB; '' for what the settings give every app.")
+@options.as_json
+def disk(app: str | None, budget: str | None, as_json: bool) -> None:
+    """What the disk holds, and what each app takes of it and may take; with --budget, change that of one."""
+    client = Client()
+    if app is None:
+        if budget is not None:
+            raise click.UsageError("Say whose budget: slipway disk APP --budget MIB.")
+        found = client.get("disk")
+        if as_json:
+            print_json(found)
+            return
+        for one in found["file_systems"]:
+            files = f", {one['free_inodes']:,} more files" if one["inodes"] else ""
+            free, total = size(one["free"]), size(one["total"])
+            say(f"{free} of {total} free{files}: {', '.join(one['holds'])}")
+        say(f"{size(found['reserve'] * MIB)} stay free on each for the database, the logs and Slipway.\n")
+        _print_usages(found["apps"])
+        return
+    if budget is not None and budget != "" and not budget.isdigit():
+        raise click.UsageError("--budget is a whole number of MiB.")
+    where = ("apps", app, "disk")
+    usage = (
+        client.get(*where)
+        if budget is None
+        else client.request("PUT", where, body={"budget": int(budget or 0) or None})
+    )
+    if as_json:
+        print_json(usage)
+        return
+    _print_usages([usage])
+
+
+def _print_usages(usages: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            one["app"], *(size(one[part]) for part in ("total", "builds", "caches", "data", "repository")),
+            size(one["budget"] * MIB), ago(one["measured_at"]),
+        ]
+        for one in usages
+    ]  # fmt: skip
+    headings = ["App", "Takes", "Builds", "Caches", "Data", "Repository", "May take", "Measured"]
+    print_table(headings, rows, "There is no app yet.")
 
 
 @click.group("token")

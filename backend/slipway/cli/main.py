@@ -8,7 +8,7 @@ import click
 from slipway import __version__
 from slipway.cli import exits
 from slipway.cli.apps import apps
-from slipway.cli.box import down, setup_link, status, token
+from slipway.cli.box import disk, down, setup_link, status, token
 from slipway.cli.certificates import certificates
 from slipway.cli.client import CliError
 from slipway.cli.deployments import cancel, deploy, deployments, releases, rollback, scale
@@ -33,6 +33,7 @@ def slipway() -> None:
 
 for command in (
     status,
+    disk,
     apps,
     environments,
     env,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+MIB = 2**20
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m\Z")
 
@@ -55,6 +56,11 @@ def log_text(text: str) -> str:
     if not sys.stdout.isatty():
         return _CONTROL.sub("", text)
     return _CONTROL.sub(lambda found: found[0] if _COLOUR.match(found[0]) else "", text) + "\x1b[0m"
+
+
+def size(count: int) -> str:
+    """`12.3 MiB` for a number of bytes."""
+    return f"{count / MIB:,.1f} MiB" if count < 10 * 1024 * MIB else f"{count / MIB / 1024:,.1f} GiB"
 
 
 def ago(moment: str | None) -> str:

@@ -18,6 +18,7 @@ from slipway.dashboard.settings_form import wrong_settings, wrong_source
 from slipway.dashboard.steps import steps_of
 from slipway.deployments.models import Deployment
 from slipway.deployments.service import Deployments
+from slipway.disks.service import Disks
 from slipway.errors import HostRefused, Invalid, SlipwayError, Unavailable
 from slipway.events.models import Actor
 from slipway.metrics.service import Metrics
@@ -213,11 +214,45 @@ async def delete_environment(
 
 @get(ENVIRONMENT + "/settings", policy=Policy.VIEWER)
 async def show_settings(
-    request: AnyRequest, caller: Caller, app: App, environment: Environment, frames: Frames, releases: Releases
+    request: AnyRequest,
+    caller: Caller,
+    app: App,
+    environment: Environment,
+    frames: Frames,
+    releases: Releases,
+    disks: Disks,
 ) -> Template:
+    values = _stored(app, environment)
+    return await _draw_settings(request, await frames.of(caller, app, environment), releases, disks, values, {})
+
+
+def _stored(app: App, environment: Environment) -> dict[str, Any]:
     values = msgspec.structs.asdict(environment.settings) | {"branch": environment.branch}
-    values |= {field: getattr(app, name) for name, field in SOURCE.items()}
-    return await _draw_settings(request, await frames.of(caller, app, environment), releases, values, {})
+    return values | {field: getattr(app, name) for name, field in SOURCE.items()}
+
+
+@post(ENVIRONMENT + "/disk", policy=Policy.OWNER, status_code=303)
+async def set_budget(
+    request: AnyRequest,
+    caller: Caller,
+    app: App,
+    environment: Environment,
+    actor: Actor,
+    frames: Frames,
+    releases: Releases,
+    disks: Disks,
+) -> Any:
+    """How much of the disk the app may take; empty: what the settings give every app."""
+    typed = (await read_form(request)).text("budget").strip()
+    try:
+        if typed and not (typed.isascii() and typed.isdigit() and len(typed) < 12):
+            raise Invalid("A budget is a whole number of MiB.", field="budget")
+        await disks.set_budget(actor, app, int(typed) if typed else None)
+    except Invalid as error:
+        frame, values = await frames.of(caller, app, environment), _stored(app, environment)
+        errors = errors_by_field(error, {"budget"})
+        return await _draw_settings(request, frame, releases, disks, values, errors, status=error.status)
+    return go(f"/apps/{app.name}/{environment.name}/settings", Notice.SAVED)
 
 
 @post(ENVIRONMENT + "/settings", policy=Policy.MEMBER, status_code=303)
@@ -232,6 +267,7 @@ async def change_settings(
     apps: Apps,
     deployments: Deployments,
     releases: Releases,
+    disks: Disks,
 ) -> Any:
     """Replace the settings, and where it comes from as far as that was edited; all that is wrong is told at once."""
     form = await read_form(request)
@@ -251,7 +287,7 @@ async def change_settings(
             errors = errors_by_field(error, {*TEXTS, *NUMBERS})
     frame = await frames.of(caller, app, environment)
     values |= {"branch": branch} | {field: source[name] for name, field in SOURCE.items()}
-    return await _draw_settings(request, frame, releases, values, errors, status=422)
+    return await _draw_settings(request, frame, releases, disks, values, errors, status=422)
 
 
 def _typed(form: Form, field: str, stored: str) -> str:
@@ -306,12 +342,20 @@ async def _draw_settings(
     request: AnyRequest,
     frame: Frame,
     releases: Releases,
+    disks: Disks,
     values: dict[str, Any],
     errors: dict[str, str],
     status: int = 200,
 ) -> Template:
     newer = await releases.newer(frame.environment, frame.live) if frame.live and not frame.going else None
-    context = frame.context("/settings", values=values, errors=errors, newer=newer.settings if newer else [])
+    context = frame.context(
+        "/settings",
+        values=values,
+        errors=errors,
+        newer=newer.settings if newer else [],
+        usage=await disks.usage_of(frame.app),
+        file_systems=disks.file_systems(),
+    )
     return draw(request, "settings", status=status, **context)
 
 
@@ -324,4 +368,5 @@ HANDLERS = [
     delete_environment,
     show_settings,
     change_settings,
+    set_budget,
 ]

@@ -10,6 +10,7 @@ from slipway.db import Database
 from slipway.deployments import store
 from slipway.deployments.hostwatch import HostWatch
 from slipway.deployments.models import Deployment
+from slipway.disks.service import Disks
 from slipway.events.hub import Hub
 from slipway.events.service import Events
 from slipway.host.client import Host
@@ -41,6 +42,7 @@ class Tools:
     processes: Processes
     logs: Logs
     events: Events
+    disks: Disks
     builds: asyncio.Semaphore
     """As many builds at once as the box is to carry."""
     locks: defaultdict[int, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))

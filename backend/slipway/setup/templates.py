@@ -13,7 +13,13 @@ from slipway.setup import journals, memory, postgresql
 
 _MOST_OPEN_FILES = 65536
 _MOST_WORKERS = 4
-_ONLY_ON_SERVERS = ("firewall.service.j2", "updates.service.j2", "updates.timer.j2")
+_ONLY_ON_SERVERS = (
+    "firewall.service.j2",
+    "rotate.service.j2",
+    "rotate.timer.j2",
+    "updates.service.j2",
+    "updates.timer.j2",
+)
 """In local mode the machine is somebody else's."""
 
 

@@ -38,6 +38,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def size(count: int) -> str:
+    """Bytes: `12.3 MiB`, from ten of them on `14.2 GiB`."""
+    mebibytes = count / 2**20
+    return f"{mebibytes:,.1f} MiB" if mebibytes < 10 * 1024 else f"{mebibytes / 1024:,.1f} GiB"
+
+
 def hostname(url: str) -> str:
     """An address as people say it: without its scheme."""
     return urlsplit(url).netloc
@@ -69,6 +75,7 @@ def register(environment: Environment) -> None:
         ago=ago,
         until=until,
         duration=duration,
+        size=size,
         hostname=hostname,
         repository=repository,
         breakable=breakable,

@@ -25,7 +25,7 @@ def test_every_unit_carries_the_installations_id(mode: Mode) -> None:
 def test_only_what_must_be_root_is_root() -> None:
     units = templates.render_units(settings(Mode.SERVER), RELEASE)
     as_root = {name for name, text in units.items() if name.endswith(".service") and "User=" not in text}
-    root = {"slipway-ab12-host.service", "slipway-ab12-nginx.service", "slipway-ab12-firewall.service"}
+    root = {f"slipway-ab12-{name}.service" for name in ("host", "nginx", "firewall", "rotate")}
     assert as_root == root  # nginx's workers are not
 
 

@@ -3,6 +3,7 @@
 from slipway.builds import store as builds
 from slipway.builds.models import BuildState
 from slipway.deployments import store
+from slipway.deployments.phases.room import ensure_room, unless_full
 from slipway.deployments.tools import Attempt, Failed, Tools, say
 from slipway.host.protocol import Limits, StartBuild, WorkKind
 from slipway.plan import BuildOverrides, Plan
@@ -15,6 +16,8 @@ async def build(tools: Tools, attempt: Attempt) -> None:
     if tools.builds.locked():
         say(tools, attempt, "Other builds are running; this one begins when one of them has ended.")
     async with tools.builds:
+        if attempt.deployment.build_id is None:  # others may have taken the room meanwhile
+            await ensure_room(tools, attempt)
         build_id = await _take_build(tools, attempt)
         async with tools.db.connection() as connection:
             known = await builds.get_build(connection, build_id)
@@ -23,6 +26,7 @@ async def build(tools: Tools, attempt: Attempt) -> None:
         plan = await _run(tools, attempt, build_id)
         async with tools.db.transaction() as connection:
             await builds.mark_ready(connection, build_id, plan)
+        tools.disks.ask(attempt.environment.id)
 
 
 async def _take_build(tools: Tools, attempt: Attempt) -> int:
@@ -63,7 +67,7 @@ async def _run(tools: Tools, attempt: Attempt, build_id: int) -> Plan:
             log_bytes=limits.build_log_bytes,
         )
     )
-    work = await tools.watch.work(WorkKind.BUILD, deployment.id)
+    work = await unless_full(tools, tools.watch.work(WorkKind.BUILD, deployment.id))
     tools.logs.hold_back(WorkKind.BUILD, deployment.id, OUTPUT_SECONDS)
     if not work.ok or work.plan is None:
         raise Failed(work.reason or "The build failed; its last lines say why.")

@@ -1,5 +1,6 @@
 """Bring the repository's mirror up to date and find the commit."""
 
+from slipway.deployments.phases.room import ensure_room, unless_full
 from slipway.deployments.tools import Attempt, Failed, Tools, record, say
 from slipway.host.fetcher.reasons import NO_BRANCH
 from slipway.host.protocol import StartFetch, WorkKind
@@ -8,10 +9,11 @@ from slipway.host.protocol import StartFetch, WorkKind
 async def fetch(tools: Tools, attempt: Attempt) -> None:
     deployment, app = attempt.deployment, attempt.app
     branch = deployment.branch or app.branch
+    await ensure_room(tools, attempt)
     await tools.host.call(
         StartFetch(id=deployment.id, app=app.id, repository=app.repository, branch=branch, commit=deployment.commit)
     )
-    work = await tools.watch.work(WorkKind.FETCH, deployment.id)
+    work = await unless_full(tools, tools.watch.work(WorkKind.FETCH, deployment.id))
     if not work.ok or work.fetched is None:
         reason = work.reason or "The repository could not be fetched; what Git said stands in the log."
         raise Failed(reason if work.limit else f"{reason} {_what_to_do(attempt, reason)}")
