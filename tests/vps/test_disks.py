@@ -99,6 +99,11 @@ def test_an_app_that_says_more_than_anybody_reads_takes_no_more_than_its_share_a
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks))), "not one of its lines is missing"
     assert serves(server)
     server.must("slipway", "apps", "delete", "flood", "--yes", "--wait")
+    first = last_tick(server)
+    server.must("systemctl", "restart", journald)
+    server.until(lambda: last_tick(server) > first + 20, "the other app is heard after journald was started anew")
+    ticks = [int(tick) for tick in re.findall(r"tick (\d+)", log_of(server, "teller", 50))]
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks))), "no line is missing where it was"
     server.must("slipway", "apps", "delete", "teller", "--yes", "--wait")
     agrees(server)
 

@@ -24,6 +24,8 @@ from slipway.settings import Settings
 EVERY_SECONDS = 3600
 MEASURED_FOR = timedelta(hours=12)
 """How long a measure holds where nothing is deployed."""
+MEASURED_AT_ONCE = 100
+"""Of those that are due: a start after long has better things to do."""
 LARGEST_BUDGET = 2**30
 """MiB."""
 
@@ -129,7 +131,10 @@ class Disks:
             environments = await store.list_environments_of(connection, app.id)
         for one in environments:
             await self._drop_cache(one)
-            await self._measure(one)
+            try:
+                await self._measure(one)
+            except HostRefused as error:  # what was known before then stays
+                log.warning("disks.measure", environment=one.environment_id, error=error.message)
 
     # ---- in the background
 
@@ -156,7 +161,7 @@ class Disks:
         asked, self._asked = self._asked, set()
         async with self._db.connection() as connection:
             found = [await store.find_measurable(connection, one) for one in sorted(asked)]
-            due = await store.list_due(connection, clock.now() - MEASURED_FOR)
+            due = await store.list_due(connection, clock.now() - MEASURED_FOR, MEASURED_AT_ONCE)
         for one in [*filter(None, found), *(one for one in due if one.environment_id not in asked)]:
             try:
                 await self._measure(one)

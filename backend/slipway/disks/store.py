@@ -91,14 +91,14 @@ async def find_measurable(connection: Connection, environment_id: int) -> Measur
     return Measurable(environment_id, app_id) if app_id is not None else None
 
 
-async def list_due(connection: Connection, before: datetime) -> list[Measurable]:
+async def list_due(connection: Connection, before: datetime, limit: int) -> list[Measurable]:
     """Environments that something was ever deployed to and that were not measured since, longest ago first."""
     rows = await connection.fetch(
         """SELECT e.id, e.app_id FROM environments e LEFT JOIN disk_usage u ON u.environment_id = e.id
            WHERE e.deleting_at IS NULL AND e.generation > 0 AND (u.measured_at IS NULL OR u.measured_at < $1)
-           ORDER BY u.measured_at NULLS FIRST, e.id""",
-        before,
-    )
+           ORDER BY u.measured_at NULLS FIRST, e.id LIMIT $2""",
+        before, limit,
+    )  # fmt: skip
     return [Measurable(row["id"], row["app_id"]) for row in rows]
 
 

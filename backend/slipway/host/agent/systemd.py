@@ -117,7 +117,7 @@ class Systemd:
             raise HostRefused(
                 f"{unit} did not start ({result}); its log says more: journalctl _SYSTEMD_USER_UNIT={unit}"
                 if self._user_mode
-                else f"{unit} did not start ({result}); its log says more: journalctl -u {unit}",
+                else f"{unit} did not start ({result}); its log says more: journalctl --namespace='*' -u {unit}",
                 reason="failed",
             )
 
