@@ -44,8 +44,8 @@ FOLDERS = (
     Folder("var/cache/slipway/updates", 0o700, owner="slipway-updates"),
     Folder("var/cache/slipway/nginx", 0o755),
     # nginx's master opens its logs as root: whoever could write here could make it write anywhere.
-    # Its workers open the new ones when logs are rotated: they may pass, and no one else's files are here.
-    Folder("var/log/slipway", 0o751, group="slipway"),
+    # Its workers open the new ones when logs are rotated, so everybody may pass; the files are the group's to read.
+    Folder("var/log/slipway", 0o2751, group="slipway"),
     Folder("run/slipway", 0o755),
     Folder("run/slipway/orders", 0o711),
     Folder("run/slipway/exits", 0o700),

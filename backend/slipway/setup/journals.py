@@ -79,6 +79,7 @@ def remove(settings: Settings, *, with_data: bool) -> None:
             for logs in _LOGS:
                 for folder in logs.glob(f"*.{name}"):
                     _remove_tree(folder)
+    _systemctl("daemon-reload")
 
 
 def _configuration(name: str) -> Path:

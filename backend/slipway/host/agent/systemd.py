@@ -108,7 +108,14 @@ class Systemd:
 
     async def start(self, unit: str) -> None:
         """Start a unit and wait until it runs (Type=exec) or ended (Type=oneshot). Raises HostRefused."""
-        result = await self._job(b"StartUnit", unit)
+        try:
+            result = await self._job(b"StartUnit", unit)
+        except DBusBaseError as error:
+            if not _is_not_found(error):
+                raise
+            # It keeps a list of unit files, by the times of their folders: a file of the same instant is not on it.
+            self.read_units_again()
+            result = await self._job(b"StartUnit", unit)
         if result == "canceled":
             raise HostRefused(
                 f"{unit} was not started: another order took its place, a shutdown say", reason="unavailable"
@@ -203,6 +210,10 @@ class Systemd:
 
 def _s(text: str) -> tuple[int, bytes]:
     return ord("s"), text.encode()
+
+
+def _is_not_found(error: DBusBaseError) -> bool:
+    return "not found" in str(error)
 
 
 def _is_no_such_unit(error: DBusBaseError) -> bool:
