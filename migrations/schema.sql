@@ -240,6 +240,12 @@ ALTER TABLE public.deployments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.disk_usage (
+    environment_id bigint NOT NULL,
+    cache bigint NOT NULL,
+    data bigint NOT NULL,
+    measured_at timestamp with time zone DEFAULT now() NOT NULL
+);
 CREATE TABLE public.environment_figures (
     environment_id bigint NOT NULL,
     step smallint NOT NULL,
@@ -521,6 +527,8 @@ ALTER TABLE ONLY public.deployment_phases
     ADD CONSTRAINT deployment_phases_pkey PRIMARY KEY (deployment_id, phase);
 ALTER TABLE ONLY public.deployments
     ADD CONSTRAINT deployments_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.disk_usage
+    ADD CONSTRAINT disk_usage_pkey PRIMARY KEY (environment_id);
 ALTER TABLE ONLY public.environment_figures
     ADD CONSTRAINT environment_figures_pkey PRIMARY KEY (environment_id, step, at);
 ALTER TABLE ONLY public.environment_figures_minute
