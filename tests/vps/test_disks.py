@@ -80,6 +80,7 @@ def test_an_app_that_says_more_than_anybody_reads_takes_no_more_than_its_share_a
     server.must("/opt/slipway/current/venv/bin/python", "-I", "-m", "slipway", "server", "install")
     deploy_hello(server, hello)
     deploy_worker(server, provider, tmp_path / "teller", "teller", {"Procfile": f"worker: {TELLER}\n"})
+    server.story.does("an app writes 100 MB a second to its log")
     deploy_worker(
         server, provider, tmp_path / "flood", "flood", {"Procfile": "worker: python3 flood.py\n", "flood.py": FLOOD}
     )
@@ -87,7 +88,6 @@ def test_an_app_that_says_more_than_anybody_reads_takes_no_more_than_its_share_a
     mark = "lines were not kept: more than 20,000 in 10 s"
     seen = server.run("sh", "-c", f"timeout 100 slipway logs flood -f | grep -m1 '{mark}'")
     assert mark in seen.stdout, "it is marked where lines are missing"
-    print(seen.stdout)
     journald = f"systemd-journald@slipway-{server.own_id()}-apps.service"
     used = [_processor_time(server, journald)]
     began, first = time.monotonic(), last_tick(server)
@@ -95,7 +95,7 @@ def test_an_app_that_says_more_than_anybody_reads_takes_no_more_than_its_share_a
     used.append(_processor_time(server, journald))
     share = (used[1] - used[0]) / (time.monotonic() - began)
     folder = server.must("sh", "-c", "du -sm /var/log/journal/*.slipway-*-apps").split()[0]
-    print(f"journald takes {share:.0%} of a core, the journal {folder} MiB")
+    server.story.notes(f"journald took {share:.0%} of a core, its journal {folder} of 64 MiB; another app lost no line")
     assert share < 0.75, "half a core is what it gets"
     assert int(folder) <= 64 + 16
     ticks = [int(tick) for tick in re.findall(r"tick (\d+)", log_of(server, "teller", 50))]
@@ -118,6 +118,7 @@ def _processor_time(server: Server, unit: str) -> float:
 def test_logs_are_rotated_without_losing_a_line(server: Server, hello: str) -> None:
     deploy_hello(server, hello)
     name = f"hello.{base_of(server)}"
+    server.story.does("its logs are rotated twice while it is asked")
     for number in range(60):
         assert ask(server, name, f"/numbered-{number:03}")[0] in (200, 404)
         if number in (20, 40):
@@ -137,11 +138,12 @@ def test_a_build_that_fills_the_disk_ends_alone_and_one_that_has_no_room_does_no
 ) -> None:
     deploy_hello(server, hello)
     on_a_small_disk(server, "/srv/slipway", "size=300M,mode=755")
+    server.story.does("a build fills the disk; then it is full before one begins")
     server.must("slipway", "settings", "hello", "build_command=cat /dev/zero >large")
     server.until(lambda: newest(server)["state"] == "live", "the settings are released")
     assert server.run("slipway", "deploy", "hello", "--wait").returncode == 1
-    print(newest(server)["reason"])
     assert newest(server)["state"] == "failed"
+    server.story.notes(f"the build ended: {newest(server)['reason'].partition('.')[0]}")
     assert serves(server)
     server.must("slipway", "settings", "hello", "build_command=")
     server.until(lambda: newest(server)["state"] == "live", "the settings are released")
@@ -156,6 +158,7 @@ def test_a_build_that_fills_the_disk_ends_alone_and_one_that_has_no_room_does_no
 def test_a_disk_without_room_for_one_more_file_stops_builds_and_nothing_else(server: Server, hello: str) -> None:
     deploy_hello(server, hello)
     on_a_small_disk(server, "/srv/slipway", "size=300M,nr_inodes=3000,mode=755")
+    server.story.does("a build makes files until there can be no more; then there can be none before one begins")
     server.must("slipway", "settings", "hello", "build_command=i=0; while touch $i; do i=$((i+1)); done; exit 1")
     server.until(lambda: newest(server)["state"] == "live", "the settings are released")
     assert server.run("slipway", "deploy", "hello", "--wait").returncode == 1
@@ -176,13 +179,13 @@ def test_while_the_database_has_no_room_apps_go_on_and_it_comes_back_by_itself(s
     on_a_small_disk(server, "/var/lib/slipway/postgresql", "size=200M,mode=700,uid=0")
     server.must("chown", "slipway-postgres:", "/var/lib/slipway/postgresql")
     own = server.own_id()
+    server.story.does("the database's disk is full")
     with filled(server, "/var/lib/slipway/postgresql"):
         # Until there is no room for what it writes ahead either.
         psql = ["runuser", "-u", "slipway", "--", "psql", "-qh", "/run/slipway/postgresql", "-U", "slipway", "slipway"]
         flood = "CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 200000)"
         said = server.run(*psql, "-c", flood)
         assert said.returncode != 0
-        print(said.stderr)
         assert serves(server)
         assert server.run("slipway", "deploy", "hello").returncode != 0 or newest(server)["state"] != "live"
         assert serves(server)
@@ -200,6 +203,7 @@ def test_while_logs_have_no_room_apps_serve_and_are_heard_again_afterwards(
     deploy_worker(server, provider, tmp_path / "teller", "teller", {"Procfile": f"worker: {TELLER}\n"})
     on_a_small_disk(server, "/var/log", "size=200M,mode=755")
     server.until(lambda: last_tick(server) > 0, "the app is heard")
+    server.story.does("the logs' disk is full")
     with filled(server, "/var/log"):
         assert serves(server)
         server.must("slipway", "deploy", "hello", "--wait")
