@@ -35,20 +35,28 @@ def believed(server: Server, authority: Acme, hostname: str, path: str) -> bool:
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
+def await_believed(server: Server, authority: Acme, hostname: str, path: str) -> None:
+    try:
+        server.until(lambda: believed(server, authority, hostname, path), f"{hostname} is believed", 240)
+    except AssertionError as error:
+        stands = server.run("slipway", "certificates", "list").stdout
+        raise AssertionError(f"{error}\n{stands}\n{authority.said()[-4000:]}") from error
+
+
 def test_panel_and_app_get_certificates_that_outlive_a_reboot_and_go_with_the_app(
     server: Server, hello: str, authority: Acme
 ) -> None:
     panel = base_of(server)
     app = f"hello.{panel}"
-    server.until(lambda: believed(server, authority, panel, "/api/ping"), "the panel is believed")
+    await_believed(server, authority, panel, "/api/ping")
     assert server.json("status")["certificate"]["served"]
     deploy_hello(server, hello)
-    server.until(lambda: believed(server, authority, app, "/"), "the app is believed")
+    await_believed(server, authority, app, "/")
     agrees(server)
 
     server.reboot()
-    server.until(lambda: believed(server, authority, app, "/"), "the app is believed after a reboot")
-    server.until(lambda: believed(server, authority, panel, "/api/ping"), "the panel is, too")
+    await_believed(server, authority, app, "/")
+    await_believed(server, authority, panel, "/api/ping")
     agrees(server)
     said = server.must("bash", "-c", "cd / && /checkout/install.sh", timeout=600)
     assert "of its own making" not in said

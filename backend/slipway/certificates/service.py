@@ -232,12 +232,15 @@ class Certificates:
         log.info("certificate.removed", hostname=certificate.hostname)
 
     async def _compare_files(self) -> None:
-        """Files without a row go; rows whose files somebody removed are obtained anew."""
+        """Files without a row go; rows of which somebody removed a file are obtained anew.
+
+        What is left of such a one goes at once: nginx does not start where it names a file that is not there.
+        """
         there = set((await self._host.call(Inspect(environment=1))).certificates)  # one is enough: it asks for these
         async with self._db.transaction() as connection:
             rows = {one.hostname for one in await store.list_all(connection)}
             await store.want_again(connection, sorted(rows - there))
-        for hostname in sorted(there - rows):
+        for hostname in sorted(there ^ rows):
             await self._host.call(RemoveCertificate(hostname))
 
     async def _obtain(self, certificate: Certificate, served: Served | None) -> None:
