@@ -96,7 +96,7 @@ async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
             else:
                 files.write(pem, last_good, mode=0o600)
             raise
-    return CertificateFacts(verb.hostname, facts.issuer, facts.serial, facts.not_before, facts.not_after)
+    return CertificateFacts(verb.hostname, results.line(facts.issuer), facts.serial, facts.not_before, facts.not_after)
 
 
 async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
@@ -166,7 +166,7 @@ async def _check(box: Box, hostname: str, pair: str) -> Facts:
         try:
             await box.systemd.start(unit)
         except HostRefused as error:
-            words = output.read_text(errors="replace").strip()[:MAX_FACTS]
+            words = results.line(output.read_text(errors="replace"), results.MAX_REASON)
             raise HostRefused(f"The new certificate is not used: {words or error}", reason="failed") from error
         with output.open("rb") as facts:
             return msgspec.json.decode(facts.read(MAX_FACTS), type=Facts)

@@ -141,18 +141,18 @@ def _fetch_result(box: Box, number: int, sizes: Sizes, exited_well: bool) -> Wor
     result = msgspec.json.decode(text, type=FetchResult)
     if exited_well and result.ok and result.commit is not None:
         fetched = msgspec.convert(
-            {"commit": result.commit, "subject": _line(result.subject), "author": _line(result.author)}, Fetched
+            {"commit": result.commit, "subject": line(result.subject), "author": line(result.author)}, Fetched
         )
         return Work(WorkState.ENDED, ok=True, fetched=fetched)
     limit = result.limit if result.limit in ("disk", "time") else None
-    return Work(WorkState.ENDED, limit=limit, reason=_line(result.reason or "The fetch failed.", MAX_REASON))
+    return Work(WorkState.ENDED, limit=limit, reason=line(result.reason or "The fetch failed.", MAX_REASON))
 
 
 def _build_result(box: Box, sizes: Sizes, exited_well: bool) -> Work:
     folder = box.paths.builds / str(sizes.subject)
     result = msgspec.json.decode(files.read_hostile(folder, RESULT_FILE, limit=MAX_RESULT_BYTES), type=BuildResult)
     if not (exited_well and result.ok):
-        return Work(WorkState.ENDED, reason=_line(result.reason or "The build failed. Its log says more.", MAX_REASON))
+        return Work(WorkState.ENDED, reason=line(result.reason or "The build failed. Its log says more.", MAX_REASON))
     plan = msgspec.json.decode(files.read_hostile(folder, PLAN_FILE, limit=MAX_RESULT_BYTES), type=Plan)
     plan = validate(plan, folder)
     if plan.public_folder is not None:
@@ -166,7 +166,7 @@ def _certificate_result(box: Box, number: int, exited_well: bool) -> Work:
     result = msgspec.json.decode(text, type=CertificateResult)
     if exited_well and result.ok:
         return Work(WorkState.ENDED, ok=True)
-    reason = _line(result.reason or "No certificate could be obtained.", MAX_REASON)
+    reason = line(result.reason or "No certificate could be obtained.", MAX_REASON)
     return Work(WorkState.ENDED, reason=reason, wait_seconds=max(0, min(result.not_before_seconds, LONGEST_WAIT)))
 
 
@@ -194,6 +194,6 @@ def _end(state: UnitState) -> str:
     return f"could not be run ({state.result})"
 
 
-def _line(text: str, length: int = 300) -> str:
+def line(text: str, length: int = 300) -> str:
     """Text that others wrote, as one printable line."""
     return "".join(character if character.isprintable() else " " for character in text)[:length].strip()
