@@ -23,7 +23,16 @@ def frame(message: msgspec.Struct) -> bytes:
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
     """The body of the next frame. Raises asyncio.IncompleteReadError at the end, Invalid when it is too large."""
+    return await read_body(reader, await read_length(reader))
+
+
+async def read_length(reader: asyncio.StreamReader) -> int:
+    """Of the next frame, to be followed by `read_body`. Raises as `read_frame`."""
     length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
     if length > MAX_FRAME:
         raise Invalid(f"a frame of {length} bytes is announced; at most {MAX_FRAME} are read")
+    return length
+
+
+async def read_body(reader: asyncio.StreamReader, length: int) -> bytes:
     return await reader.readexactly(length)

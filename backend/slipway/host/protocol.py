@@ -121,7 +121,7 @@ class StartBuild(Verb, frozen=True, tag="start-build"):
     variables: Variables
     limits: Limits
     seconds: Annotated[int, msgspec.Meta(ge=1, le=86400)]
-    log_bytes: Annotated[int, msgspec.Meta(ge=1)]
+    log_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
 
 
 class PutRelease(Verb, frozen=True, tag="put-release"):

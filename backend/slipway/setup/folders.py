@@ -51,7 +51,7 @@ FOLDERS = (
     Folder("run/slipway/exits", 0o700),
     # Units of apps bind them: they must be there before the host agent is.
     Folder("run/slipway/marks", 0o700),
-    Folder("run/slipway/back-off", 0o755),
+    Folder("run/slipway/back-off", 0o711),
     Folder("run/slipway/postgresql", 0o750, owner="slipway-postgres", group="slipway"),
 )
 

@@ -17,6 +17,8 @@ from slipway.settings import Mode, Settings
 FIRST_PASSED_DESCRIPTOR = 3
 """sd_listen_fds(3)."""
 SOCKET_MODE = 0o660
+READ_AHEAD = 65536
+"""Bytes of a connection that are taken in, twice over, before anybody asks for them."""
 
 log = structlog.get_logger()
 
@@ -54,7 +56,7 @@ async def _serve(settings: Settings) -> None:
     listening = _inherited_socket() or _bind(settings.paths.host_socket, box.group(DAEMON_USER))
 
     def connection() -> asyncio.StreamReaderProtocol:
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=2**20, loop=loop), server.serve, loop=loop)
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=READ_AHEAD, loop=loop), server.serve, loop=loop)
 
     # Not start_unix_server: from Python 3.13 on it takes the socket's file away at its end, and that is systemd's.
     listener = await loop.create_server(connection, sock=listening)

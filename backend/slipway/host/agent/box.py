@@ -62,7 +62,7 @@ class Box:
             files.make_folder(path, mode=0o711)
         for path in (self.units.marks, paths.exits):
             files.make_folder(path, mode=0o700)
-        files.make_folder(self.units.back_offs, mode=0o755)
+        files.make_folder(self.units.back_offs, mode=0o711)
         for path in (paths.nginx / "sites", paths.nginx / "staged"):
             path.mkdir(parents=True, exist_ok=True)
             files.make_folder(path, mode=0o755)

@@ -6,7 +6,12 @@ import secrets
 import stat
 from pathlib import Path
 
+import msgspec
+
 from slipway.errors import Invalid
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of JSON that others wrote: what does not fit, what is no UTF-8, what is nested too deeply."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 

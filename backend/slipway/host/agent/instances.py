@@ -3,7 +3,7 @@
 import asyncio
 
 from slipway.errors import HostRefused
-from slipway.host.agent import slots
+from slipway.host.agent import slots, trash
 from slipway.host.agent.box import Box
 from slipway.host.protocol import Done, Instance, StartInstances, StopInstances
 from slipway.settings import RANKS
@@ -14,6 +14,7 @@ STOP_MARGIN = 15.0
 
 async def start(box: Box, verb: StartInstances) -> Done:
     environment = box.state.at_place(verb.environment, verb.place)
+    trash.check_built_for(box, verb.environment, verb.build)
     if verb.slot and verb.count > RANKS:
         raise HostRefused(f"a slot has ports for {RANKS} instances, not {verb.count}", reason="invalid")
     if not box.units.launch_file(verb.environment, verb.release).exists():

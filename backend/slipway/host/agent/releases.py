@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from slipway.errors import Invalid
-from slipway.host.agent import files
+from slipway.host.agent import files, trash
 from slipway.host.agent.box import Box
 from slipway.host.protocol import DeleteRelease, Done, PutRelease
 from slipway.plan import MAX_ENVIRONMENT_BYTES, VARIABLE_NAME, check_command, size_of_variables, validate
@@ -25,6 +25,7 @@ class LaunchFile(msgspec.Struct, frozen=True):
 
 
 async def put(box: Box, verb: PutRelease) -> Done:
+    trash.check_built_for(box, verb.environment, verb.build)
     plan = validate(verb.plan, box.paths.builds / str(verb.build))
     for name, command in verb.processes.items():
         if not PROCESS.fullmatch(name):

@@ -78,7 +78,7 @@ def read(box: Box, verb: FindWork, unit: str, state: UnitState) -> Work:
             case WorkKind.RELEASE_COMMAND:
                 if exited_well:
                     return Work(WorkState.ENDED, ok=True)
-    except (OSError, Invalid, msgspec.MsgspecError) as error:
+    except (OSError, Invalid, *files.UNREADABLE) as error:
         if exited_well:
             return Work(WorkState.ENDED, reason=f"The {_NOUN[verb.kind]} left a result that cannot be used: {error}")
     advice = "Its log says more."

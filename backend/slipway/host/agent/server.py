@@ -1,13 +1,15 @@
 """The agent's socket: who may ask, one verb a connection, one log line a verb."""
 
 import asyncio
+import collections
+import contextlib
 import errno
 import os
 import signal
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +23,7 @@ from slipway.host.agent import (
     disks,
     environments,
     exits,
+    files,
     inspection,
     instances,
     releases,
@@ -34,7 +37,7 @@ from slipway.host.agent import (
 )
 from slipway.host.agent.box import DAEMON_USER, Box
 from slipway.host.agent.changes import Changes
-from slipway.host.frames import frame, read_frame
+from slipway.host.frames import frame, read_body, read_length
 from slipway.host.protocol import (
     AgentStatus,
     Answer,
@@ -81,7 +84,15 @@ BUS_GONE = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE, errno.ESHUT
 
 HEARTBEAT_SECONDS = 15.0
 REQUEST_SECONDS = 10.0
-"""Who connects and says nothing is cut off after it."""
+"""Who connects and says nothing, or takes nothing of the answer, is cut off after it."""
+MAX_CONNECTIONS = 512
+"""Of one user at a time; what comes beyond is closed, and the daemon asks again. Root's count apart from the daemon's:
+whatever has become of it, the operator gets an answer."""
+MAX_WATCHERS = 16
+LARGE_FRAME = 65536
+LARGE_AT_ONCE = 8
+"""Of one user: what is larger than LARGE_FRAME waits its turn, so that no number of requests fills the memory."""
+MAX_REASON = 500
 Handler = Callable[[Box, Any], Awaitable[Answer]]
 
 
@@ -161,32 +172,63 @@ class Server:
         self._changes = changes
         self._allowed_uids = allowed_uids
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Request)
+        self._open: collections.Counter[int] = collections.Counter()
+        self._watching: collections.Counter[int] = collections.Counter()
+        self._large: collections.defaultdict[int, asyncio.Semaphore] = collections.defaultdict(
+            lambda: asyncio.Semaphore(LARGE_AT_ONCE)
+        )
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: a request, its answer, the end."""
+        uid = peer_uid(writer)
+        if self._open[uid] >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._open[uid] += 1
         try:
+            await self._serve(reader, writer, uid)
+        except (OSError, asyncio.IncompleteReadError, TimeoutError, Invalid):
+            # Without waiting for anybody to take what was not sent yet.
+            writer.transport.abort()
+        finally:
+            self._open[uid] -= 1
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, uid: int) -> None:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            length = await read_length(reader)
+        async with self._room_for(length, uid):
             # Read first: closing with something unread would take the refusal away from its reader.
             async with asyncio.timeout(REQUEST_SECONDS):
-                body = await read_frame(reader)
-            uid = peer_uid(writer)
+                body = await read_body(reader, length)
             if uid not in self._allowed_uids():
                 log.warning("refused a caller", uid=uid)
                 await _send(writer, Refused("invalid", f"the user with id {uid} may not ask the host agent"))
                 return
             try:
                 verb = self._decoder.decode(body)
-            except msgspec.MsgspecError as error:
-                log.warning("refused a request", reason=str(error))
-                await _send(writer, Refused("invalid", f"the request does not fit the protocol: {error}"))
+            except (Invalid, *files.UNREADABLE) as error:
+                reason = str(error)[:MAX_REASON]  # it may hold what was sent, however long
+                log.warning("refused a request", reason=reason)
+                await _send(writer, Refused("invalid", f"the request does not fit the protocol: {reason}"))
                 return
-            if isinstance(verb, Watch):
-                await self._watch(reader, writer)
-            else:
+            del body
+            if not isinstance(verb, Watch):
                 await _send(writer, await self.answer(verb))
-        except (OSError, asyncio.IncompleteReadError, TimeoutError, Invalid):
+                return
+        await self._watch(reader, writer, uid)
+
+    @contextlib.asynccontextmanager
+    async def _room_for(self, length: int, uid: int) -> AsyncIterator[None]:
+        if length <= LARGE_FRAME:
+            yield
             return
+        async with asyncio.timeout(REQUEST_SECONDS):
+            await self._large[uid].acquire()
+        try:
+            yield
         finally:
-            writer.close()
+            self._large[uid].release()
 
     async def answer(self, verb: Verb) -> Answer:
         """Carry a verb out; → its answer, or Refused with the reason."""
@@ -226,7 +268,11 @@ class Server:
             log.exception("failed", verb=verb.__struct_config__.tag)
             return Refused("failed", f"a fault in the host agent ({type(error).__name__}); its log says more")
 
-    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, uid: int) -> None:
+        if self._watching[uid] >= MAX_WATCHERS:
+            await _send(writer, Refused("unavailable", f"{MAX_WATCHERS} watch already, and no more can"))
+            return
+        self._watching[uid] += 1
         queue = self._changes.subscribe()
         gone = asyncio.ensure_future(reader.read(1))
         try:
@@ -244,6 +290,7 @@ class Server:
                 await _send(writer, change)
         finally:
             gone.cancel()
+            self._watching[uid] -= 1
             self._changes.unsubscribe(queue)
 
 
@@ -271,4 +318,5 @@ def daemon_uids(box: Box) -> set[int]:
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
     writer.write(frame(answer))
-    await writer.drain()
+    async with asyncio.timeout(REQUEST_SECONDS):
+        await writer.drain()

@@ -23,7 +23,8 @@ CONFIRM_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 0.01
 MAX_WORDS = 2000
 """Characters of nginx's own words in a refusal."""
-ASK = b"GET /configuration HTTP/1.0\r\nHost: nginx.slipway.internal\r\n\r\n"
+OWN_NAME = "nginx.slipway.internal"
+ASK = f"GET /configuration HTTP/1.0\r\nHost: {OWN_NAME}\r\n\r\n".encode()
 
 
 async def put(box: Box, verb: PutSite) -> Done:
@@ -31,6 +32,8 @@ async def put(box: Box, verb: PutSite) -> Done:
     for hostname in verb.hostnames:
         if not HOSTNAME.fullmatch(hostname):
             raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
+        if hostname in (box.settings.http.panel, OWN_NAME):
+            raise HostRefused(f"{hostname} is Slipway's own name, and no app's", reason="invalid")
     file = _site_file(box, environment.environment)
     text = site_text(box, verb, listens=_listens(box), listens_ipv6=_listens_ipv6(box))
     async with box.lock("nginx"):

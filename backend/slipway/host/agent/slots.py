@@ -8,16 +8,18 @@ import stat
 from pathlib import Path
 
 from slipway.errors import HostRefused, Invalid
-from slipway.host.agent import files
+from slipway.host.agent import files, trash
 from slipway.host.agent.box import Box
 from slipway.host.protocol import Done, PutSlot
 
 
 async def put(box: Box, verb: PutSlot) -> Done:
     box.state.at_place(verb.environment, verb.place)
+    trash.check_built_for(box, verb.environment, verb.build)
     public = public_folder(box, verb.build, verb.public_folder)
     previous: Path | None = None
     if verb.previous_build is not None and verb.previous_public_folder is not None:
+        trash.check_built_for(box, verb.environment, verb.previous_build)
         previous = public_folder(box, verb.previous_build, verb.previous_public_folder)
     box.state.fence(verb.environment, verb.generation)
     slot = folder(box, verb.place, verb.slot)

@@ -35,6 +35,13 @@ def check_owner(box: Box, environment: int, build: int) -> None:
         raise HostRefused(f"build {build} is not one of environment {environment}", reason="conflict")
 
 
+def check_built_for(box: Box, environment: int, build: int) -> None:
+    """Raises HostRefused unless the build was begun for this environment: what its processes may read hangs on it."""
+    owner = owner_file(box, build)
+    if not owner.exists() or owner.read_text() != str(environment):
+        raise HostRefused(f"build {build} is not one of environment {environment}", reason="conflict")
+
+
 def builds_of(box: Box, environment: int) -> list[int]:
     folder = owner_file(box, 0).parent
     return [int(file.name) for file in folder.glob("[0-9]*") if file.read_text() == str(environment)]

@@ -153,6 +153,7 @@ async def start_release_command(box: Box, verb: StartReleaseCommand) -> Done:
     unit = box.names.work(WorkKind.RELEASE_COMMAND, verb.id)
     if _is_started(box, unit) or _ran_mark(box, verb.id).exists():
         return Done()
+    trash.check_built_for(box, verb.environment, verb.build)
     launch_file = box.units.launch_file(verb.environment, verb.release)
     if not launch_file.exists():
         raise HostRefused(f"v{verb.release} has no launcher file on this machine; put it first", reason="conflict")
