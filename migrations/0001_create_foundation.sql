@@ -33,7 +33,7 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_account ON tokens (account_id);
 
--- One row per failed sign-in, counted per address and per e-mail.
+-- One row per failed sign-in, counted per address, per e-mail, and per both together.
 CREATE TABLE sign_in_failures (
     subject text NOT NULL,
     at      timestamptz NOT NULL DEFAULT now()
@@ -233,3 +233,5 @@ CREATE TABLE events (
 CREATE INDEX events_team ON events (team_id, id);
 CREATE INDEX events_app ON events (app_id, id);
 CREATE INDEX events_at ON events (at);
+-- From where somebody signed in before.
+CREATE INDEX events_sign_ins ON events (actor, (data->>'address')) WHERE kind = 'account.signed-in';

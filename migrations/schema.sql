@@ -587,6 +587,7 @@ CREATE INDEX deployments_release ON public.deployments USING btree (release_id);
 CREATE INDEX deployments_undone_by ON public.deployments USING btree (undone_by) WHERE (undone_by IS NOT NULL);
 CREATE INDEX events_app ON public.events USING btree (app_id, id);
 CREATE INDEX events_at ON public.events USING btree (at);
+CREATE INDEX events_sign_ins ON public.events USING btree (actor, ((data ->> 'address'::text))) WHERE (kind = 'account.signed-in'::text);
 CREATE INDEX events_team ON public.events USING btree (team_id, id);
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 CREATE INDEX memberships_account ON public.memberships USING btree (account_id);

@@ -16,10 +16,16 @@ SETUP_LINK_LIFE = timedelta(hours=24)
 SESSION_LIFE = timedelta(seconds=SESSION_SECONDS)
 TOUCH_AFTER = timedelta(minutes=5)
 """A session's use is written down this often at most."""
+SIGNED_IN = "account.signed-in"
 TOKEN_PREFIX = "slw_"  # noqa: S105 - the beginning of every token, so that scanners know one when they see it
 FAILURE_WINDOW = timedelta(minutes=15)
-FAILURES_PER_EMAIL = 10
+FAILURES_FROM_ADDRESS = 10
+"""Of one account from one address: whoever guesses from there locks out nobody elsewhere."""
 FAILURES_PER_ADDRESS = 30
+FAILURES_PER_EMAIL = 100
+"""Of one account from all addresses but those that it signed in from: however many addresses a guesser has, they do
+not lock out the owner where he is known."""
+FAMILIAR = timedelta(days=90)
 
 
 class Accounts:
@@ -78,19 +84,25 @@ class Accounts:
         An attempt counts as failed before the password is looked at, so that many at once count too.
         """
         email = email.strip()[:300]
-        # The address first: what it may not try must neither count against an account nor fill the table.
-        subjects = {f"address:{address}": FAILURES_PER_ADDRESS, _email_subject(email): FAILURES_PER_EMAIL}
-        for subject, most in subjects.items():
-            await self._count_attempt(subject, most)
         async with self._db.connection() as connection:
             known = await store.find_account_by_email(connection, email) if email.isprintable() else None
+            familiar = known is not None and await self._events.was_recorded(
+                connection, SIGNED_IN, Actor("account", known[0].id), address, FAMILIAR
+            )
+        # The address first: what it may not try must neither count against an account nor fill the table.
+        subjects = {f"address:{address}": FAILURES_PER_ADDRESS, _pair_subject(email, address): FAILURES_FROM_ADDRESS}
+        if not familiar:
+            subjects[_email_subject(email)] = FAILURES_PER_EMAIL
+        for subject, most in subjects.items():
+            await self._count_attempt(subject, most)
         if not await self._passwords.matches(password, known[1] if known else None) or known is None:
             raise SignInRefused(SIGN_IN_REFUSED, field="password")
         account = known[0]
         async with self._db.transaction() as connection:
             await store.drop_failures(connection, _email_subject(email))
+            await store.drop_failures(connection, _pair_subject(email, address))
             await store.drop_failure(connection, f"address:{address}")
-            await self._events.record(connection, "account.signed-in", Actor("account", account.id), address=address)
+            await self._events.record(connection, SIGNED_IN, Actor("account", account.id), address=address)
         return account, await self.open_session(account.id)
 
     async def open_session(self, account_id: int) -> str:
@@ -119,7 +131,8 @@ class Accounts:
         """Every other session of the account ends."""
         async with self._db.connection() as connection:
             account = await store.get_account(connection, account_id)
-        await self._count_attempt(_email_subject(account.email), FAILURES_PER_EMAIL)
+        guessing = f"session:{account.id}"
+        await self._count_attempt(guessing, FAILURES_FROM_ADDRESS)
         async with self._db.connection() as connection:
             known = await store.find_account_by_email(connection, account.email)
         if known is None or not await self._passwords.matches(old, known[1]):
@@ -129,6 +142,7 @@ class Accounts:
             await store.put_password(connection, account_id, password_hash)
             await store.delete_other_sessions(connection, account_id, ids.token_hash(session))
             await store.drop_failures(connection, _email_subject(account.email))
+            await store.drop_failures(connection, guessing)
             await self._events.record(connection, "account.password-changed", Actor("account", account_id))
 
     # ---- API tokens
@@ -203,6 +217,10 @@ SETUP_LINK_OVER = (
 
 def _email_subject(email: str) -> str:
     return f"email:{email.lower()}"
+
+
+def _pair_subject(email: str, address: str) -> str:
+    return f"email:{email.lower()} from {address}"
 
 
 __all__ = ["Accounts", "SignInRefused", "check_email", "check_name"]

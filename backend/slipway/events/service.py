@@ -1,6 +1,7 @@
 """Recording and listing events."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from slipway.db import Connection, Database
@@ -27,6 +28,12 @@ class Events:
     ) -> None:
         """Write one event, in the caller's transaction: what happened and its record stand or fall together."""
         await store.insert_event(connection, kind, str(actor), team_id, app_id, environment_id, data)
+
+    async def was_recorded(
+        self, connection: Connection, kind: str, actor: Actor, address: str, since: timedelta
+    ) -> bool:
+        """Whether this actor did such a thing from this address, within the time given."""
+        return await store.was_recorded(connection, kind, str(actor), address, since)
 
     async def list_events(
         self, team_ids: Sequence[int] | None, before: int | None = None, limit: int = 50

@@ -1,6 +1,7 @@
 """Events in PostgreSQL."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -33,6 +34,16 @@ async def list_events(
         None if team_ids is None else list(team_ids), before or 2**62, limit,
     )  # fmt: skip
     return [msgspec.convert(dict(row), Event) for row in rows]
+
+
+async def was_recorded(connection: Connection, kind: str, actor: str, address: str, since: timedelta) -> bool:
+    """Whether there is one of this kind, actor and address that is no older."""
+    found: bool = await connection.fetchval(
+        """SELECT EXISTS (SELECT FROM events
+                          WHERE kind = $1 AND actor = $2 AND data->>'address' = $3 AND at > now() - $4::interval)""",
+        kind, actor, address, since,
+    )  # fmt: skip
+    return found
 
 
 async def delete_old(connection: Connection, days: int, limit: int) -> int:

@@ -7,7 +7,8 @@ import pytest
 from tests.integration.api.conftest import PASSWORD, Panel
 
 from slipway.accounts import passwords
-from slipway.accounts.service import FAILURES_PER_ADDRESS, FAILURES_PER_EMAIL, SignInRefused
+from slipway.accounts import service
+from slipway.accounts.service import FAILURES_FROM_ADDRESS, FAILURES_PER_ADDRESS, SignInRefused
 from slipway.errors import Conflict, Invalid, NotFound, TooManyRequests
 from slipway.web.csrf import token_for
 
@@ -130,14 +131,35 @@ async def test_an_unknown_address_costs_the_same_work_as_a_wrong_password(
     assert work == [f"$2b${passwords.COST:02}$".encode()] * 2
 
 
-async def test_too_many_failures_for_an_account_are_refused_wherever_they_come_from(panel: Panel) -> None:
+async def test_whoever_guesses_an_accounts_password_does_not_lock_its_owner_out_elsewhere(panel: Panel) -> None:
     await panel.make_account("a@example.org")
-    for attempt in range(FAILURES_PER_EMAIL):
+    for _ in range(FAILURES_FROM_ADDRESS):
+        with pytest.raises(SignInRefused):
+            await panel.slipway.accounts.sign_in("a@example.org", "wrong password", "192.0.2.1")
+    with pytest.raises(TooManyRequests) as refused:
+        await panel.slipway.accounts.sign_in("A@example.org", PASSWORD, "192.0.2.1")
+    assert 0 < refused.value.retry_after <= 15 * 60
+    await panel.slipway.accounts.sign_in("a@example.org", PASSWORD, "192.0.2.2")
+
+
+async def test_guessers_from_many_addresses_are_refused_and_the_owner_is_not_where_he_is_known(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "FAILURES_PER_EMAIL", 12)
+    await panel.make_account("a@example.org")
+    await panel.slipway.accounts.sign_in("a@example.org", PASSWORD, "198.51.100.7")
+    for attempt in range(service.FAILURES_PER_EMAIL):
         with pytest.raises(SignInRefused):
             await panel.slipway.accounts.sign_in("a@example.org", "wrong password", f"192.0.2.{attempt}")
-    with pytest.raises(TooManyRequests) as refused:
-        await panel.slipway.accounts.sign_in("A@example.org", PASSWORD, "192.0.2.99")
-    assert 0 < refused.value.retry_after <= 15 * 60
+    with pytest.raises(TooManyRequests):
+        await panel.slipway.accounts.sign_in("a@example.org", PASSWORD, "192.0.2.99")
+    await panel.slipway.accounts.sign_in("a@example.org", PASSWORD, "198.51.100.7")
+    # Where he is known, no more is tried than anywhere.
+    for _ in range(FAILURES_FROM_ADDRESS):
+        with pytest.raises(SignInRefused):
+            await panel.slipway.accounts.sign_in("a@example.org", "wrong password", "198.51.100.7")
+    with pytest.raises(TooManyRequests):
+        await panel.slipway.accounts.sign_in("a@example.org", PASSWORD, "198.51.100.7")
 
 
 async def test_too_many_failures_from_an_address_are_refused_whatever_account_they_try(panel: Panel) -> None:
@@ -165,9 +187,9 @@ async def test_the_address_that_counts_is_the_one_nginx_put_last_whatever_stands
 
 async def test_a_hundred_attempts_at_once_get_no_more_guesses_than_one_after_the_other(panel: Panel) -> None:
     await panel.make_account("a@example.org")
-    attempts = [panel.slipway.accounts.sign_in("a@example.org", "wrong password", f"192.0.2.{n}") for n in range(40)]
+    attempts = [panel.slipway.accounts.sign_in("a@example.org", "wrong password", "192.0.2.1") for _ in range(40)]
     ended = await asyncio.gather(*attempts, return_exceptions=True)
-    assert sum(isinstance(one, SignInRefused) for one in ended) <= FAILURES_PER_EMAIL
+    assert sum(isinstance(one, SignInRefused) for one in ended) <= FAILURES_FROM_ADDRESS
     assert all(isinstance(one, SignInRefused | TooManyRequests) for one in ended)
 
 
