@@ -55,6 +55,7 @@ from slipway.vault import Vault
 from slipway.web.application import Application
 from slipway.web.application import create as create_application
 from slipway.web.server import serve as serve_application
+from slipway.web.streams import Streams
 
 log = structlog.get_logger()
 DATABASE_SECONDS = 5.0
@@ -84,6 +85,7 @@ class Slipway:
         self.apps = Apps(self.db, self.events, self.hub, self.signals, vault, settings)
         self.releases = Releases(self.db, self.apps, vault, settings)
         self.routing = Routing(self.db, settings)
+        self.streams = Streams(settings.streams)
         self.logs = Logs(self.db, self.hub, UnitNames(settings.id), settings)
         self.processes = Processes(
             self.db, self.events, self.hub, self.signals, self.host, self.releases, self.logs.last_lines
@@ -162,6 +164,7 @@ class Slipway:
                 "accounts": self.accounts,
                 "teams": self.teams,
                 "log_channels": LogChannels(self.logs),
+                "streams": self.streams,
                 "apps": self.apps,
                 "releases": self.releases,
                 "routing": self.routing,

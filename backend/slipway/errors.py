@@ -70,6 +70,17 @@ class Unavailable(SlipwayError):
     status = 503
 
 
+class Busy(SlipwayError):
+    """Slipway has as much to do as it takes on at once. `retry_after` is in seconds."""
+
+    code = "busy"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class HostRefused(SlipwayError):
     """The host agent understood and refused: a stale generation, an unknown thing, a failed validation."""
 

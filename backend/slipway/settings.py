@@ -21,6 +21,8 @@ PORTS_PER_PLACE = len(SLOTS) * RANKS
 WORK_LOG_LINES = 50_000
 """Of one fetch, build or release command in ten seconds that its journal keeps: as much as its log may have."""
 WORK_LOG_SECONDS = 10
+RESERVED_UIDS = 10
+"""The first of the installation's user ids are Slipway's own system users'."""
 LAST_PORT = 32767
 """Above it, Linux hands ports out to outgoing connections."""
 
@@ -83,6 +85,8 @@ class Apps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     places: int = 900
     first_uid: int = 30000
     uids: int = 29000
+    cloud_metadata: bool = False
+    """Whether apps and builds may ask the provider's metadata service, which gives the server's own rights away."""
 
     def __post_init__(self) -> None:
         if self.first_port < 1024 or self.last_port > LAST_PORT:
@@ -179,6 +183,15 @@ class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Copies of repositories go this long after an app's last deployment."""
 
 
+class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many event streams may be open at once. A page that gets none asks now and then instead."""
+
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2500
+    """All together. Each takes some 40 kB of the daemon's memory."""
+    of_account: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 200
+    of_address: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 500
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     http: Http
@@ -189,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
     disk: Disk = Disk()
+    streams: Streams = Streams()
     prefix: str = ""
     """Put before every path below. Empty but in session mode, where nothing can be mounted."""
 

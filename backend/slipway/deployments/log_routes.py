@@ -15,11 +15,10 @@ from slipway.deployments.service import Deployments
 from slipway.logs.models import LogLine
 from slipway.logs.routes import Format, FormatParameter
 from slipway.logs.service import Logs
-from slipway.web.context import still_allowed
 from slipway.web.pagination import Page
 from slipway.web.path import Id
 from slipway.web.policies import Policy
-from slipway.web.streams import encode_event, event_stream, resume_after
+from slipway.web.streams import Streams, encode_event, resume_after
 
 PAGE = 2000
 After = Annotated[int, QueryParameter(ge=0, le=2**31 - 1, description="The number of the last line that is known.")]
@@ -52,6 +51,7 @@ async def stream_log(
     app: App,
     deployments: Deployments,
     log_channels: LogChannels,
+    streams: Streams,
     after: After = 0,
 ) -> ASGIApp:
     """Server-Sent Events: `line` with a list of lines, the id is the last one's number; at last `end` with the state.
@@ -60,7 +60,7 @@ async def stream_log(
     """
     await deployments.get_deployment(app, deployment_id)
     after = resume_after(request.headers.get("last-event-id")) or after
-    return event_stream(_until_end(app, deployment_id, deployments, log_channels, after), still_allowed(request))
+    return streams.open(request, _until_end(app, deployment_id, deployments, log_channels, after))
 
 
 async def _until_end(

@@ -17,11 +17,10 @@ from slipway.deployments.service import Deployments
 from slipway.errors import NotFound
 from slipway.events.hub import Hub
 from slipway.events.models import Actor
-from slipway.web.context import still_allowed
 from slipway.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
 from slipway.web.path import Id
 from slipway.web.policies import Policy
-from slipway.web.streams import IDLE, encode_event, event_stream, within_idle
+from slipway.web.streams import IDLE, Streams, encode_event, within_idle
 
 DEPLOYMENT = APP + "/deployments/{deployment_id:int}"
 
@@ -154,11 +153,16 @@ async def cancel(deployment_id: Id, app: App, actor: Actor, apps: Apps, deployme
 
 @get(DEPLOYMENT + "/stream", policy=Policy.VIEWER)
 async def stream_deployment(
-    request: Request[Any, Any, Any], deployment_id: Id, app: App, deployments: Deployments, hub: Hub
+    request: Request[Any, Any, Any],
+    deployment_id: Id,
+    app: App,
+    deployments: Deployments,
+    hub: Hub,
+    streams: Streams,
 ) -> ASGIApp:
     """Server-Sent Events: `changed` with the state, first the present one; ends with the deployment."""
     await deployments.get_deployment(app, deployment_id)
-    return event_stream(_states(app, deployment_id, deployments, hub), still_allowed(request))
+    return streams.open(request, _states(app, deployment_id, deployments, hub))
 
 
 async def _states(app: App, deployment_id: int, deployments: Deployments, hub: Hub) -> AsyncIterator[bytes]:

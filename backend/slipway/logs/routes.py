@@ -12,10 +12,9 @@ from slipway.apps.models import Environment
 from slipway.apps.routes import ENVIRONMENT
 from slipway.logs.models import RuntimeLine
 from slipway.logs.service import Logs
-from slipway.web.context import still_allowed
 from slipway.web.pagination import Page
 from slipway.web.policies import Policy
-from slipway.web.streams import IDLE, MAX_EVENT_ID, encode_event, event_stream, pump
+from slipway.web.streams import IDLE, MAX_EVENT_ID, Streams, encode_event, pump
 
 TAIL = 200
 MOST_LINES = 2000
@@ -53,12 +52,13 @@ async def stream_log(
     request: Request[Any, Any, Any],
     environment: Environment,
     logs: Logs,
+    streams: Streams,
     after: JournalCursor = None,
     tail: Annotated[int, QueryParameter(ge=0, le=MOST_LINES, description="Lines to begin with.")] = TAIL,
 ) -> ASGIApp:
     """Server-Sent Events: `lines` with a list of lines; ids are journal cursors, so a client resumes where it was."""
     last_seen = request.headers.get("last-event-id") or after
-    return event_stream(_runtime(environment, logs, last_seen, tail), still_allowed(request))
+    return streams.open(request, _runtime(environment, logs, last_seen, tail))
 
 
 async def _runtime(environment: Environment, logs: Logs, after: str | None, tail: int) -> AsyncIterator[bytes]:

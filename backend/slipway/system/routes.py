@@ -20,9 +20,8 @@ from slipway.system.changes import changes_for
 from slipway.system.health import PartHealth, ask_all
 from slipway.system.operating_system import Machine, OperatingSystem
 from slipway.web.callers import Caller
-from slipway.web.context import still_allowed
 from slipway.web.policies import Policy
-from slipway.web.streams import event_stream
+from slipway.web.streams import Streams
 
 
 class Ping(msgspec.Struct, frozen=True):
@@ -92,14 +91,19 @@ async def set_security_updates(data: JSONBody[SecurityUpdatesWish], actor: Actor
 
 @get("/api/changes", policy=Policy.SIGNED_IN)
 async def stream_changes(
-    request: Request[Any, Any, Any], caller: Caller, db: Database, hub: Hub, figures: bool = False
+    request: Request[Any, Any, Any],
+    caller: Caller,
+    db: Database,
+    hub: Hub,
+    streams: Streams,
+    figures: bool = False,
 ) -> ASGIApp:
     """Server-Sent Events: `changed` with topics of what the caller may see.
 
     They are `apps`, `app:<id>`, `environment:<id>` and `deployment:<id>`, and say that something changed, never what:
     fetch it again. With `?figures=true` also `figures`, whenever there are new ones.
     """
-    return event_stream(changes_for(caller, db, hub, figures=figures), still_allowed(request))
+    return streams.open(request, changes_for(caller, db, hub, figures=figures))
 
 
 HANDLERS = [ping, show_status, show_system, set_security_updates, stream_changes]

@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Empty
 from litestar.utils.scope.state import ScopeState
 
-from slipway.errors import Invalid, NotFound, SlipwayError, TooManyRequests, Unauthenticated, Unavailable
+from slipway.errors import Busy, Invalid, NotFound, SlipwayError, TooManyRequests, Unauthenticated, Unavailable
 from slipway.web import flash
 from slipway.web.context import get_session
 from slipway.web.csrf import NotOurPage
@@ -52,7 +52,7 @@ def answer_slipway_error(request: Request[Any, Any, Any], error: SlipwayError) -
         return _to_sign_in(request)
     errors = [FieldError(error.field, error.message)] if error.field else []
     headers = {}
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooManyRequests | Busy):
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"

@@ -1,20 +1,26 @@
 """Server-Sent Events: encoded once, kept alive, ended when the caller may no longer look.
 
-Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Iterators given to `event_stream` yield
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Iterators given to `Streams.open` yield
 encoded events, and `IDLE` at least every `IDLE_SECONDS`, so that one stream needs no timer of its own.
 """
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
+from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 
-from slipway.errors import Invalid, SlipwayError
+from slipway.errors import Busy, Invalid, SlipwayError
+from slipway.settings import Streams as StreamLimits
+from slipway.web.addresses import client_address
+from slipway.web.callers import Caller
+from slipway.web.context import get_caller, still_allowed
 
 T = TypeVar("T")
 
@@ -23,6 +29,7 @@ IDLE_SECONDS = 15.0
 RECHECK_SECONDS = 60.0
 SEND_SECONDS = 30.0
 """A client that takes nothing for this long is let go; it comes back with Last-Event-ID."""
+RETRY_SECONDS = 30.0
 MAX_EVENT_ID = 512
 
 Allowed = Callable[[], Awaitable[bool]]
@@ -77,8 +84,50 @@ async def pump(batches: AsyncIterator[T]) -> AsyncIterator[T | None]:
 _END: Any = object()
 
 
-def event_stream(events: AsyncIterator[bytes], allowed: Allowed) -> ASGIApp:
-    """A Litestar return value (annotate the handler `-> ASGIApp`). `allowed` is asked again every minute."""
+class Streams:
+    """Every open event stream of the daemon, counted: each takes memory and a descriptor for as long as it lasts."""
+
+    def __init__(self, most: StreamLimits) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def open(self, request: Request[Any, Any, Any], events: AsyncIterator[bytes]) -> ASGIApp:
+        """A Litestar return value (annotate the handler `-> ASGIApp`). Raises Busy where there are too many already.
+
+        Whether the caller may look is asked again every minute. The operator's are not counted: the server is his.
+        """
+        caller = get_caller(request)
+        counted = {} if caller.is_operator else self._counted(request, caller)
+        for key, most in counted.items():
+            if self._open[key] >= most:
+                raise Busy(
+                    "Too many event streams are open. Ask for what they would tell now and then instead, and try "
+                    "again later.",
+                    retry_after=RETRY_SECONDS,
+                )
+        stream = _event_stream(events, still_allowed(request))
+
+        async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+            self._open.update(counted.keys())
+            try:
+                await stream(scope, receive, send)
+            finally:
+                for key in counted:
+                    self._open[key] -= 1
+                    if not self._open[key]:
+                        del self._open[key]
+
+        return counting
+
+    def _counted(self, request: Request[Any, Any, Any], caller: Caller) -> dict[str, int]:
+        return {
+            "all": self._most.at_once,
+            f"account {caller.account_id}": self._most.of_account,
+            f"address {client_address(request)}": self._most.of_address,
+        }
+
+
+def _event_stream(events: AsyncIterator[bytes], allowed: Allowed) -> ASGIApp:
     response = EventSourceResponse(_while_allowed(events, allowed), ping=0, send_timeout=SEND_SECONDS)
 
     async def stream(scope: Scope, receive: Receive, send: Send) -> None:

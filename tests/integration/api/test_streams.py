@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.integration.api.conftest import Panel
 
 from slipway.events.models import OPERATOR
+from slipway.settings import Streams as StreamLimits
 from slipway.web import policies, streams
 
 
@@ -276,3 +278,47 @@ async def test_one_who_asks_for_lines_that_are_not_there_yet_holds_up_nobody(cas
         assert page.json()["items"] == []
         assert (await viewer.get(f"{path}?after={2**31}")).status_code == 422
     assert (await read_log(cast, path, "9" * 12))[0] == []
+
+
+@asynccontextmanager
+async def watching(panel: Panel, who: str, address: str) -> AsyncIterator[httpx.Response]:
+    async with (
+        panel.client(who) as client,
+        client.stream("GET", "/api/changes", headers={"x-forwarded-for": address}) as answer,
+    ):
+        yield answer
+
+
+@pytest.mark.parametrize(
+    ("limits", "first", "refused", "taken"),
+    [
+        (StreamLimits(at_once=2), ("viewer", "member"), ("owner", "192.0.2.9"), None),
+        (StreamLimits(of_account=2), ("viewer", "viewer"), ("viewer", "192.0.2.9"), ("owner", "192.0.2.0")),
+        (StreamLimits(of_address=1), ("viewer", "member"), ("owner", "192.0.2.1"), ("owner", "192.0.2.9")),
+    ],
+    ids=["all", "account", "address"],
+)
+async def test_beyond_the_limit_a_stream_is_refused_until_another_ends_and_the_operators_never_is(
+    cast: Panel, limits: StreamLimits, first: tuple[str, ...], refused: tuple[str, str], taken: tuple[str, str] | None
+) -> None:
+    cast.slipway.streams._most = limits
+    async with AsyncExitStack() as held:
+        for number, who in enumerate(first):
+            answer = await held.enter_async_context(watching(cast, who, f"192.0.2.{number}"))
+            assert answer.status_code == 200
+        async with watching(cast, *refused) as answer:
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+            assert json.loads(await answer.aread())["code"] == "busy"
+        async with watching(cast, "operator", "192.0.2.1") as answer:
+            assert answer.status_code == 200
+        if taken is not None:
+            async with watching(cast, *taken) as answer:
+                assert answer.status_code == 200
+        async with cast.client("owner") as owner:
+            assert (await owner.get("/api/apps")).status_code == 200, "what is no stream is answered"
+    async with asyncio.timeout(10):
+        while cast.slipway.streams._open:
+            await asyncio.sleep(0.02)
+    async with watching(cast, *refused) as answer:
+        assert answer.status_code == 200
