@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+import msgspec
 import pytest
 
 from slipway.server import firewall
@@ -17,6 +18,14 @@ def test_the_rules_are_about_apps_ports_and_nothing_else() -> None:
     text = firewall.rules(SETTINGS)
     assert text.count("dport 10000-10047") == 2
     assert "policy drop" not in text, "what is not Slipway's is left as it is"
+
+
+def test_the_metadata_service_is_kept_from_apps_builds_and_fetches_unless_the_settings_allow_it() -> None:
+    text = firewall.rules(SETTINGS)
+    assert text.count("meta skuid { 30001, 30010-30099 } ip") == 4
+    assert "169.254.0.0/16" in text
+    allowing = msgspec.structs.replace(SETTINGS, apps=msgspec.structs.replace(SETTINGS.apps, cloud_metadata=True))
+    assert "169.254" not in firewall.rules(allowing)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="nft asks the kernel, as root")

@@ -9,9 +9,7 @@ import msgspec
 
 from slipway.errors import HostRefused, Invalid
 from slipway.host.agent import files
-
-RESERVED_UIDS = 10
-"""The first ten of the installation's range are Slipway's own system users."""
+from slipway.settings import RESERVED_UIDS
 
 
 class Environment(msgspec.Struct, frozen=True):
