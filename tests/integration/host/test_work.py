@@ -1,6 +1,7 @@
 """Fetches, builds and release commands: what each ends with, and that a limit that was met is named."""
 
 import asyncio
+import os
 import subprocess
 
 import pytest
@@ -183,3 +184,33 @@ async def test_a_failing_build_says_why_in_one_sentence(environment: Rigged) -> 
     assert not work.ok
     assert work.reason
     assert "\n" not in work.reason
+
+
+@pytest.mark.parametrize("name", ["result.json", "plan.json"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[" * 200_000, b'{"ok":' + b"[" * 200_000, b'{"ok":true,"reason":"\xff\xfe"}', b"\0" * 1000, b"x" * 300_000,
+     "a link", "a pipe", "a folder"],
+    ids=["empty", "deep", "deep inside", "no UTF-8", "NULs", "large", "link", "pipe", "folder"],
+)  # fmt: skip
+async def test_what_a_build_left_in_its_results_stead_is_a_failed_build_and_nothing_more(
+    environment: Rigged, name: str, content: bytes | str
+) -> None:
+    left = await environment.unread_build()
+    file = environment.rig.state / f"srv/slipway/builds/{environment.builds[-1]}/{name}"
+    file.unlink()
+    match content:
+        case bytes():
+            file.write_bytes(content)
+        case "a link":
+            file.symlink_to("/etc/shadow")
+        case "a pipe":
+            os.mkfifo(file)
+        case _:
+            file.mkdir()
+    work = await environment.rig.host.call(FindWork(WorkKind.BUILD, left))
+    assert (work.state, work.ok) == (WorkState.ENDED, False)
+    assert work.reason is not None
+    assert "cannot be used" in work.reason
+    assert "root:" not in work.reason
+    await environment.rig.host.call(StopWork(WorkKind.BUILD, left))
