@@ -8,7 +8,8 @@ from slipway.web.channels import Channels
 from slipway.web.streams import IDLE, encode_event, within_idle
 
 CATCH_UP = 2000
-"""Lines that one who is behind gets at a time from the database."""
+CATCH_UP_CHARACTERS = 250_000
+"""What one who is behind gets at a time from the database: it is kept for as long as he does not take it."""
 
 
 class LogChannels:
@@ -33,7 +34,7 @@ class LogChannels:
                         after = batch.last
                         continue
                     # Further back than the channel keeps, or amid a batch: from the database up to its newest line.
-                    lines = await self._logs.deployment_lines(deployment_id, after, CATCH_UP)
+                    lines = await self._logs.deployment_lines(deployment_id, after, CATCH_UP, CATCH_UP_CHARACTERS)
                     lines = [line for line in lines if line.number <= channel.last]
                     if lines:
                         yield encode(lines)

@@ -44,7 +44,7 @@ async def show_log(
     return Stream(_text(logs, deployment_id, after), media_type=MediaType.TEXT)
 
 
-@get(DEPLOYMENT + "/log/stream", policy=Policy.VIEWER)
+@get(DEPLOYMENT + "/log/stream", policy=Policy.VIEWER, stream=True)
 async def stream_log(
     request: Request[Any, Any, Any],
     deployment_id: Id,

@@ -151,7 +151,7 @@ async def cancel(deployment_id: Id, app: App, actor: Actor, apps: Apps, deployme
     return deployment_view(deployment, names.get(deployment.environment_id, ""))
 
 
-@get(DEPLOYMENT + "/stream", policy=Policy.VIEWER)
+@get(DEPLOYMENT + "/stream", policy=Policy.VIEWER, stream=True)
 async def stream_deployment(
     request: Request[Any, Any, Any],
     deployment_id: Id,

@@ -47,7 +47,7 @@ async def show_log(
     return Response("".join(f"{as_text(line)}\n" for line in found), media_type=MediaType.TEXT)
 
 
-@get(ENVIRONMENT + "/log/stream", policy=Policy.VIEWER)
+@get(ENVIRONMENT + "/log/stream", policy=Policy.VIEWER, stream=True)
 async def stream_log(
     request: Request[Any, Any, Any],
     environment: Environment,

@@ -124,10 +124,12 @@ class Logs:
         self._pending += self._held.pop(work_id)
         self._wake.set()
 
-    async def deployment_lines(self, deployment_id: int, after: int = 0, limit: int = 10000) -> list[LogLine]:
-        """Stored lines with numbers above `after`."""
+    async def deployment_lines(
+        self, deployment_id: int, after: int = 0, limit: int = 10000, characters: int = 2**40
+    ) -> list[LogLine]:
+        """Stored lines with numbers above `after`; no more once they have so many characters."""
         async with self._db.connection() as connection:
-            return await store.list_lines(connection, deployment_id, after, limit)
+            return await store.list_lines(connection, deployment_id, after, limit, characters)
 
     async def last_number(self, deployment_id: int) -> int:
         """Of the newest line that is stored; 0 where there is none."""

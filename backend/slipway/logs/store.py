@@ -8,11 +8,17 @@ from slipway.db import Connection
 from slipway.logs.models import LogLine
 
 
-async def list_lines(connection: Connection, deployment_id: int, after: int, limit: int) -> list[LogLine]:
+async def list_lines(
+    connection: Connection, deployment_id: int, after: int, limit: int, characters: int
+) -> list[LogLine]:
+    """At least one where there is one; no more once they have so many characters."""
     rows = await connection.fetch(
-        """SELECT number, at, phase, text FROM deployment_log
-           WHERE deployment_id = $1 AND number > $2 ORDER BY number LIMIT $3""",
-        deployment_id, after, limit,
+        """SELECT number, at, phase, text FROM (
+               SELECT *, sum(length(text)) OVER (ORDER BY number) - length(text) AS before FROM (
+                   SELECT number, at, phase, text FROM deployment_log
+                   WHERE deployment_id = $1 AND number > $2 ORDER BY number LIMIT $3) AS page) AS counted
+           WHERE before < $4 ORDER BY number""",
+        deployment_id, after, limit, characters,
     )  # fmt: skip
     return [msgspec.convert(dict(row), LogLine) for row in rows]
 

@@ -89,7 +89,7 @@ async def set_security_updates(data: JSONBody[SecurityUpdatesWish], actor: Actor
     return await machine.set_security_updates(actor, on=data.on)
 
 
-@get("/api/changes", policy=Policy.SIGNED_IN)
+@get("/api/changes", policy=Policy.SIGNED_IN, stream=True)
 async def stream_changes(
     request: Request[Any, Any, Any],
     caller: Caller,

@@ -70,7 +70,7 @@ def create(
         warnings.filterwarnings("ignore", inferred, LitestarDeprecationWarning)
         litestar = Litestar(
             route_handlers=[*handlers, openapi_json],
-            guards=[Gate(settings, credentials, find_app)],
+            guards=[services["streams"].refuse_early, Gate(settings, credentials, find_app)],
             dependencies=provided,
             exception_handlers=EXCEPTION_HANDLERS,
             before_request=idempotency.before_request,

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
@@ -30,6 +32,9 @@ RECHECK_SECONDS = 60.0
 SEND_SECONDS = 30.0
 """A client that takes nothing for this long is let go; it comes back with Last-Event-ID."""
 RETRY_SECONDS = 30.0
+ALL = "all"
+PIECE = 65536
+"""Bytes that are sent at a time: what a client does not take waits where it is shared by all, not in its connection."""
 MAX_EVENT_ID = 512
 
 Allowed = Callable[[], Awaitable[bool]]
@@ -91,6 +96,13 @@ class Streams:
         self._most = most
         self._open: Counter[str] = Counter()
 
+    async def refuse_early(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """A guard, before anybody is looked up: a crowd that gets no stream costs next to nothing. Raises Busy."""
+        if not handler.opt.get("stream") or connection.scope.get("slipway_operator") is True:
+            return
+        if self._open[ALL] >= self._most.at_once:
+            raise _too_many()
+
     def open(self, request: Request[Any, Any, Any], events: AsyncIterator[bytes]) -> ASGIApp:
         """A Litestar return value (annotate the handler `-> ASGIApp`). Raises Busy where there are too many already.
 
@@ -100,11 +112,7 @@ class Streams:
         counted = {} if caller.is_operator else self._counted(request, caller)
         for key, most in counted.items():
             if self._open[key] >= most:
-                raise Busy(
-                    "Too many event streams are open. Ask for what they would tell now and then instead, and try "
-                    "again later.",
-                    retry_after=RETRY_SECONDS,
-                )
+                raise _too_many()
         stream = _event_stream(events, still_allowed(request))
 
         async def counting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,10 +129,15 @@ class Streams:
 
     def _counted(self, request: Request[Any, Any, Any], caller: Caller) -> dict[str, int]:
         return {
-            "all": self._most.at_once,
+            ALL: self._most.at_once,
             f"account {caller.account_id}": self._most.of_account,
             f"address {client_address(request)}": self._most.of_address,
         }
+
+
+def _too_many() -> Busy:
+    words = "Too many event streams are open. Ask for what they would tell now and then instead, and try again later."
+    return Busy(words, retry_after=RETRY_SECONDS)
 
 
 def _event_stream(events: AsyncIterator[bytes], allowed: Allowed) -> ASGIApp:
@@ -156,7 +169,8 @@ async def _while_allowed(events: AsyncIterator[bytes], allowed: Allowed) -> Asyn
                 if not await _is_allowed(allowed):
                     return
                 check_at = time.monotonic() + RECHECK_SECONDS
-            yield event
+            for start in range(0, len(event), PIECE):
+                yield event[start : start + PIECE] if len(event) > PIECE else event
     finally:
         close = getattr(events, "aclose", None)
         if close is not None:

@@ -6,8 +6,7 @@ import bcrypt
 import pytest
 from tests.integration.api.conftest import PASSWORD, Panel
 
-from slipway.accounts import passwords
-from slipway.accounts import service
+from slipway.accounts import passwords, service
 from slipway.accounts.service import FAILURES_FROM_ADDRESS, FAILURES_PER_ADDRESS, SignInRefused
 from slipway.errors import Conflict, Invalid, NotFound, TooManyRequests
 from slipway.web.csrf import token_for

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from tests.integration.api.conftest import Panel
 
@@ -322,3 +324,34 @@ async def test_beyond_the_limit_a_stream_is_refused_until_another_ends_and_the_o
             await asyncio.sleep(0.02)
     async with watching(cast, *refused) as answer:
         assert answer.status_code == 200
+
+
+async def test_clients_that_never_read_take_little_memory_and_are_let_go(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, clients, line = await queued(cast), 30, "x" * 1000
+    for _ in range(20):
+        cast.slipway.logs.write(number, "building", "\n".join([line] * 500))
+    await cast.slipway.logs.flushed()
+    monkeypatch.setattr(streams, "SEND_SECONDS", 3.0)
+    async with cast.client("viewer") as viewer:
+        request = viewer.build_request("GET", f"/api/apps/blog/deployments/{number}/log/stream")
+    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    before, waiting = psutil.Process().memory_info().rss, []
+    try:
+        for _ in range(clients):
+            one = socket.socket(socket.AF_UNIX)
+            waiting.append(one)
+            one.connect(str(cast.settings.paths.web_socket))
+            one.sendall(f"GET {request.url.path} HTTP/1.1\r\n{fields}\r\n".encode())
+        async with asyncio.timeout(60):
+            while cast.slipway.streams._open["all"] < clients:
+                await asyncio.sleep(0.02)
+            most = 0
+            while cast.slipway.streams._open:
+                most = max(most, psutil.Process().memory_info().rss - before)
+                await asyncio.sleep(0.05)
+        assert most < clients * len(line) * 10_000 / 4, "what they do not take is kept for them"
+    finally:
+        for one in waiting:
+            one.close()
