@@ -83,6 +83,7 @@ def _values(settings: Settings) -> dict[str, object]:
         "plain_port": settings.http.plain_port,
         "panel": settings.http.panel,
         "tls": settings.http.tls,
+        "streams_of_address": settings.streams.of_address,
     }
 
 

@@ -1,5 +1,6 @@
 """What an app or its repository could do to others, tried from where an intruder stands."""
 
+import contextlib
 import re
 import shutil
 import socket
@@ -143,3 +144,48 @@ def ask(box: Box, target: str, host: str) -> str:
     head, _, body = answer.decode().partition("\r\n\r\n")
     assert " 200 " in head.partition("\r\n")[0], answer
     return body.split("\r\n")[1] if "chunked" in head else body
+
+
+RESTLESS = """
+import os, shutil, signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        shutil.rmtree("public", ignore_errors=True)
+        os.symlink("/etc", "public")
+        os.unlink("public")
+        os.mkdir("public")
+        open("public/index.html", "w").write("served")
+"""
+
+
+def test_a_build_that_swaps_its_folder_for_a_link_while_root_looks_at_it_shows_nothing(box: Box) -> None:
+    """Whichever of the two is there when it is looked at: refused, or served as a folder of its own."""
+    with repository({"index.html": "served", "public/index.html": "served", "restless.py": RESTLESS}) as folder:
+        box.json("apps", "create", "restless", "--repo", str(folder))
+        changes = ("build_command=python3 restless.py", "public_folder=public")
+        assert box.slipway("settings", "restless", *changes).returncode == 0
+        for _ in range(5):
+            box.slipway("deploy", "restless", "--wait")
+            for path in ("/passwd", "/hostname", "/slipway/key"):
+                answer = httpx.get(f"{box.url()}{path}", headers={"Host": f"restless.localhost:{box.port}"})
+                assert answer.status_code != 200, answer.text[:100]
+        assert box.enter("pgrep", "-f", "restless.py").stdout == "", "a process of the build outlived it"
+        box.slipway("apps", "delete", "restless", "--yes")
+
+
+@contextlib.contextmanager
+def repository(files: dict[str, str]) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="app-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        git = ("git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@b")
+        for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "First")):
+            run(*git, *arguments)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
