@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import date
 
-from tests.benchmarks import deploying, memory, servers, streams, switches, throughput, ticking
+from tests.benchmarks import crowd, deploying, memory, servers, streams, switches, throughput, ticking
 from tests.benchmarks.bench_box import BenchBox, bench_box
 from tests.benchmarks.figures import Section
 from tests.integration.conftest import CHECKOUT
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Measure] = {
     "deploying": deploying.measure,
     "throughput": throughput.measure,
     "streams": streams.measure,
+    "crowd": crowd.measure,
     "ticking": ticking.measure,
     "install": servers.install,
     "server-memory": servers.memory,

@@ -10,10 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from slipway import settings as installed
 from slipway.host.client import Host
+from slipway.setup import files
 from tests.benchmarks.wire import Connection, Target, connected
 from tests.integration.conftest import CHECKOUT, Box, fresh_box, run
 
+STREAMS_AT_ONCE = 2500
 APP = "hello"
 ENVIRONMENT = f"/api/apps/{APP}/environments/production"
 
@@ -89,6 +94,14 @@ class BenchBox:
         subprocess.run([*git, "add", "--all"], check=True)
         subprocess.run([*git, "commit", "--quiet", "--message=Change"], check=True)
 
+    def allow_one_account_all_streams(self) -> None:
+        """Benchmarks' clients are all of one account and one address."""
+        file = self.box.state / "etc/slipway/slipway.toml"
+        allowed = installed.Streams(at_once=STREAMS_AT_ONCE, of_account=20_000, of_address=20_000)
+        files.write_settings(file, msgspec.structs.replace(installed.load(file), streams=allowed))
+        own = f"slipway-{self.settings['installation']['id']}"
+        self.box.enter("systemctl", "--user", "restart", f"{own}-daemon.service")
+
     def processes(self) -> dict[str, list[int]]:
         """Part of Slipway → its processes, children too."""
         return {
@@ -134,7 +147,9 @@ def bench_box() -> Iterator[BenchBox]:
         ended = run(*install, timeout=900)
         if ended.returncode != 0:
             raise RuntimeError(f"the box did not start:\n{ended.stdout}{ended.stderr}")
-        yield BenchBox(box)
+        bench = BenchBox(box)
+        bench.allow_one_account_all_streams()
+        yield bench
     finally:
         if (box.state / "bin/slipway").exists():
             box.slipway("down")

@@ -34,10 +34,10 @@ async def measure(bench: BenchBox) -> Section:
 
 
 def _held(bench: BenchBox) -> dict[str, float]:
-    return {part: sum(_pss(pid) for pid in pids) for part, pids in bench.processes().items()}
+    return {part: sum(pss(pid) for pid in pids) for part, pids in bench.processes().items()}
 
 
-def _pss(pid: int) -> float:
+def pss(pid: int) -> float:
     """In MB (10⁶ bytes)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
