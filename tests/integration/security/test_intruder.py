@@ -160,17 +160,27 @@ if os.fork() == 0:
 """
 
 
-def test_a_build_that_swaps_its_folder_for_a_link_while_root_looks_at_it_shows_nothing(box: Box) -> None:
-    """Whichever of the two is there when it is looked at: refused, or served as a folder of its own."""
+def test_a_build_that_swaps_its_folder_for_a_link_for_as_long_as_it_lives_shows_nothing(box: Box) -> None:
+    """Whichever of the two is there when root looks: refused, or served as a folder of its own."""
     with repository({"index.html": "served", "public/index.html": "served", "restless.py": RESTLESS}) as folder:
         box.json("apps", "create", "restless", "--repo", str(folder))
         changes = ("build_command=python3 restless.py", "public_folder=public")
         assert box.slipway("settings", "restless", *changes).returncode == 0
         for _ in range(5):
             box.slipway("deploy", "restless", "--wait")
+            assert box.json("deployments", "restless")[0]["ended"]
             for path in ("/passwd", "/hostname", "/slipway/key"):
-                answer = httpx.get(f"{box.url()}{path}", headers={"Host": f"restless.localhost:{box.port}"})
-                assert answer.status_code != 200, answer.text[:100]
+                asked = [
+                    "curl",
+                    "-s",
+                    "-o",
+                    "/dev/null",
+                    "-w",
+                    "%{http_code}",
+                    "-H",
+                    f"Host: restless.localhost:{box.port}",
+                ]
+                assert run(*asked, f"{box.url()}{path}").stdout != "200"
         assert box.enter("pgrep", "-f", "restless.py").stdout == "", "a process of the build outlived it"
         box.slipway("apps", "delete", "restless", "--yes")
 
