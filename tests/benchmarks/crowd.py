@@ -22,7 +22,7 @@ from tests.benchmarks.wire import connected
 CLIENTS = 10_000
 ASKED = 1000
 MOST = 0.1
-AT_A_TIME = 200
+AT_A_TIME = 25
 """Clients whose answer is awaited: as many come at once."""
 
 SAID = f"""\

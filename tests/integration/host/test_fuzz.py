@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -232,6 +233,8 @@ async def test_however_much_one_client_takes_the_operator_is_answered_and_it_is_
     rig: Rig, door: Door
 ) -> None:
     """Connections without end, frames that are announced and never sent, answers that nobody reads."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * MAX_CONNECTIONS)), hard))
     greedy = [door.open() for _ in range(MAX_CONNECTIONS + 100)]
     try:
         for one in greedy:

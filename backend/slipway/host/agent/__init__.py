@@ -17,7 +17,7 @@ from slipway.settings import Mode, Settings
 FIRST_PASSED_DESCRIPTOR = 3
 """sd_listen_fds(3)."""
 SOCKET_MODE = 0o660
-READ_AHEAD = 65536
+READ_AHEAD = 32768
 """Bytes of a connection that are taken in, twice over, before anybody asks for them."""
 
 log = structlog.get_logger()

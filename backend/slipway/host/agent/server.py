@@ -85,9 +85,9 @@ BUS_GONE = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE, errno.ESHUT
 HEARTBEAT_SECONDS = 15.0
 REQUEST_SECONDS = 10.0
 """Who connects and says nothing, or takes nothing of the answer, is cut off after it."""
-MAX_CONNECTIONS = 512
-"""Of one user at a time; what comes beyond is closed, and the daemon asks again. Root's count apart from the daemon's:
-whatever has become of it, the operator gets an answer."""
+MAX_CONNECTIONS = 2048
+"""Of one user at a time: a daemon that starts asks about each of 1,000 environments at once. What comes beyond is
+closed. Root's count apart from the daemon's: whatever has become of it, the operator gets an answer."""
 MAX_WATCHERS = 16
 LARGE_FRAME = 65536
 LARGE_AT_ONCE = 8
