@@ -51,9 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-BUSY = """for i in 1 2 3 4; do (while :; do :; done) & done
-python3 -c 'import time; kept = bytearray(10**9); time.sleep(8)'
-kill $(jobs -p)"""
+BUSY = "for i in 1 2 3 4; do timeout 8 sh -c 'while :; do :; done' & done; python3 -c 'bytearray(10**9)'; wait"
 
 
 @pytest.fixture
@@ -108,10 +106,9 @@ def test_a_build_that_is_out_of_memory_fails_and_the_old_release_serves(
     with limits(box, build_memory=128), visited(bystander):
         box.restart("daemon")
         box.does("a build that takes all memory it can get")
-        set_without_waiting(app, {"build_command": "python3 all.py"})
-        ended = app.wait(app.newest())
+        ended = app.wait(builds_by(app, "python3 all.py"))
         assert ended["state"] == "failed"
-        assert app.answering() == "v1"
+        assert app.answering() == "v2"
         agrees(box.server)
     box.restart("daemon")  # with the limits that there are otherwise
     box.server.story.notes(f"“{ended['reason']}”")
@@ -152,19 +149,19 @@ def test_a_fork_bomb_in_a_build_ends_with_the_build(make: Make, bystander: Deplo
     app.repository.commit({"forks.py": FORKS})
     with visited(bystander):
         box.does("a fork bomb in a build, and its cancellation")
-        set_without_waiting(app, {"build_command": "python3 forks.py"})
-        number = app.newest()
+        number = builds_by(app, "python3 forks.py")
         app.wait_for_state(number, ("building",))
         until(lambda: tasks_of(app, "build") > 100, "it forks")
         assert app.cancel(number).is_success
         app.wait(number)
         agrees(box.server)
-    assert app.answering() == "v1"
+    assert app.answering() == "v2"
 
 
-def set_without_waiting(app: Deployable, settings: dict[str, object]) -> None:
-    """Change settings; what is live is deployed anew."""
-    app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": settings})
+def builds_by(app: Deployable, command: str) -> int:
+    """→ a deployment whose build runs a command; what was live is v2, released anew with that setting."""
+    app.change_settings(build_command=command)
+    return app.request()
 
 
 def tasks_of(app: Deployable, kind: str = "run") -> int:
@@ -257,8 +254,7 @@ def test_an_app_is_served_while_a_build_takes_what_it_can(make: Make, bystander:
         until(lambda: len(idle) >= 300, "three hundred were answered")
     box.does("a build that keeps every processor and 1 GB of memory busy")
     with visited(bystander) as under_load:
-        set_without_waiting(app, {"build_command": BUSY})
-        app.wait(app.newest(), 120)
+        assert app.wait(builds_by(app, BUSY), 120)["state"] == "live"
         agrees(box.server)
     box.server.story.notes(
         f"an app's slowest hundredth: {p99(idle) * 1000:.0f} ms before, {p99(under_load) * 1000:.0f} ms meanwhile"
