@@ -52,12 +52,14 @@ async def _look(tools: Tools, settler: Settler, seen: Slot) -> None:
         if seen not in slots:
             return  # a rollback has taken it since, say
         role, until = await _next_role(tools, seen, slots)
-        if role is not seen.role:
-            async with tools.db.transaction() as connection:
-                await routing.set_role(connection, seen.environment_id, seen.number, role, until)
-            tools.hub.publish(f"environment:{seen.environment_id}")
-    if role is SlotRole.STOPPING:
-        settler.ask(seen.environment_id)
+        try:
+            if role is not seen.role:
+                async with tools.db.transaction() as connection:
+                    await routing.set_role(connection, seen.environment_id, seen.number, role, until)
+                tools.hub.publish(f"environment:{seen.environment_id}")
+        finally:  # what was lost may only be the answer
+            if role is SlotRole.STOPPING:
+                settler.ask(seen.environment_id)
 
 
 async def _next_role(tools: Tools, slot: Slot, slots: list[Slot]) -> tuple[SlotRole, datetime | None]:

@@ -99,7 +99,9 @@ async def _take_slot(tools: Tools, attempt: Attempt, release: Release, slots: li
             continue
         async with tools.db.transaction() as connection:
             await routing.take_slot(connection, environment.id, number, release.id, attempt.generation)
-        await record(tools, attempt, slot=number)
+            # Together: begun again, this takes no second slot, whose twin would be stopped with it.
+            attempt.deployment = await store.record(connection, attempt.id, slot=number)
+        tools.hub.publish(f"deployment:{attempt.id}")
         return next(slot for slot in await tools.routing.list_slots(environment) if slot.number == number)
     raise Failed(
         f"Another program on this server listens on port {strangers[0]}, which belongs to this environment. "
