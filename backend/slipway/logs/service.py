@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -68,6 +69,15 @@ class Waiting:
         return lines
 
 
+@dataclass
+class _Batch:
+    """So many of the pending lines, with the numbers that they get, and each deployment's last one."""
+
+    count: int
+    lines: list[tuple[int, LogLine]]
+    numbers: dict[int, int]
+
+
 class Logs:
     """One reader of each journal feeds everybody. Lines of deployments are shown once they are stored."""
 
@@ -82,6 +92,8 @@ class Logs:
         self._held: dict[int, list[tuple[int, datetime, str, str]]] = {}
         self._holding: dict[int, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
+        self._unheard: _Batch | None = None
+        """Stored, perhaps: the database went away before it said so."""
         self._numbers: dict[int, int] = {}
         self._recent: dict[int, deque[LogLine]] = {}
         self._ended: set[int] = set()
@@ -366,10 +378,44 @@ class Logs:
 
     async def _store_batch(self) -> dict[str, str]:
         """→ how far the journals were read, as it is stored now."""
-        count, cursors, ended = len(self._pending), dict(self._cursors), set(self._ended)
-        pending = self._pending[:count]
+        if self._unheard is not None:
+            was_stored = await self._was_stored(self._unheard)
+            batch, self._unheard = self._unheard, None
+            if was_stored:
+                self._show(batch)
+        cursors, ended = dict(self._cursors), set(self._ended)
+        batch = await self._store_pending(cursors)
+        self._unheard = None
+        self._show(batch)
+        for deployment_id in ended:
+            self._recent.pop(deployment_id, None)
+            self._numbers.pop(deployment_id, None)
+            self._kept.pop(deployment_id, None)
+            for kind in WorkKind:
+                self._output_ends.pop((kind, deployment_id), None)
+        self._ended -= ended
+        self._hub.publish(*(f"deployment-log:{one}" for one in ended))
+        return cursors
+
+    def _show(self, batch: _Batch) -> None:
+        """To whoever follows: it is stored."""
+        del self._pending[: batch.count]
+        self._numbers = batch.numbers
+        for deployment_id, line in batch.lines:
+            if deployment_id in self._recent:
+                self._recent[deployment_id].append(line)
+        self._hub.publish(*(f"deployment-log:{one}" for one in {d for d, _ in batch.lines}))
+
+    async def _was_stored(self, batch: _Batch) -> bool:
+        """Nobody else numbers lines."""
+        deployment_id, last = batch.lines[-1]
+        return await self.last_number(deployment_id) >= last.number
+
+    async def _store_pending(self, cursors: dict[str, str]) -> _Batch:
+        pending = list(self._pending)
         numbers = dict(self._numbers)
         lines: list[tuple[int, LogLine]] = []
+        batch = _Batch(len(pending), lines, numbers)
         async with self._db.transaction() as connection:
             wanted = {deployment_id for deployment_id, *_ in pending}
             known = await store.existing_deployments(connection, sorted(wanted)) if wanted else set()
@@ -383,20 +429,9 @@ class Logs:
                 await store.copy_lines(connection, lines)
             for namespace, cursor in cursors.items():
                 await store.put_cursor(connection, namespace, cursor)
-        del self._pending[:count]
-        self._numbers = numbers
-        for deployment_id, line in lines:
-            if deployment_id in self._recent:
-                self._recent[deployment_id].append(line)
-        for deployment_id in ended:
-            self._recent.pop(deployment_id, None)
-            self._numbers.pop(deployment_id, None)
-            self._kept.pop(deployment_id, None)
-            for kind in WorkKind:
-                self._output_ends.pop((kind, deployment_id), None)
-        self._ended -= ended
-        self._hub.publish(*(f"deployment-log:{one}" for one in {d for d, _ in lines} | ended))
-        return cursors
+            if lines:
+                self._unheard = batch
+        return batch
 
     def _matches(self, environment: Environment) -> list[str]:
         """Its lines, and journald's own word that some of them were not kept."""

@@ -1,11 +1,14 @@
 """The log of a deployment: what is kept of it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
 from tests.unit.system.test_housekeeping import a_deployment, an_environment
 
-from slipway.db import Database
+from slipway.db import Connection, Database
+from slipway.errors import Unavailable
 from slipway.events.hub import Hub
 from slipway.host.protocol import WorkKind
 from slipway.logs import service
@@ -65,3 +68,31 @@ async def test_lines_wait_together_for_who_reads_them_up_to_a_number_of_bytes() 
     assert await waiting.get() is None, "and is told to read them where they are"
     waiting.put(few)
     assert await waiting.get() == few
+
+
+async def test_lines_whose_storing_was_not_heard_of_are_neither_lost_nor_stored_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"))
+    async with database.connection() as connection:
+        deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "releasing")
+    transaction, fails = database.transaction, []
+
+    @asynccontextmanager
+    async def unheard() -> AsyncIterator[Connection]:
+        async with transaction() as connection:
+            if "before" in fails:
+                raise Unavailable("before it took effect")
+            yield connection
+        if "after" in fails:
+            raise Unavailable("after it took effect")
+
+    monkeypatch.setattr(database, "transaction", unheard)
+    for when in ("after", "before", "after", "before", ""):
+        fails[:] = [when]
+        logs.write(deployment, "releasing", f"written when it failed {when}")
+        logs._ended.add(deployment)
+        with suppress(Unavailable):
+            await logs._store_batch()
+    texts = [line.text for line in await logs.deployment_lines(deployment, after=1)]
+    assert texts == [f"written when it failed {when}" for when in ("after", "before", "after", "before", "")]
