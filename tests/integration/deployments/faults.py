@@ -40,13 +40,13 @@ class Faults:
         assert self._process.stdout.readline() == b"ready\n"
         box.restart("daemon")  # its connections were made before
 
-    def arm(self, what: str, nth: int, how: str, only: str = "") -> None:
-        """Count from now on, all or only those of one name; the Nth `verb` or `write` fails.
+    def arm(self, what: str, nth: int, how: str, only: str = "", but: str = "^$") -> None:
+        """Count from now on, all or only those of one name, but for writes that a pattern fits; the Nth fails.
 
         How: `lost`, it does not arrive; `failed`, `unavailable`, the agent says so and does nothing. With ` after`, it
         is carried out first; `hold after`, it is carried out and no answer ever comes.
         """
-        self._tell({"what": what, "nth": nth, "how": how, "only": only})
+        self._tell({"what": what, "nth": nth, "how": how, "only": only, "but": but})
 
     def counted(self) -> dict[str, Any]:
         """The `verb`s and `write`s since it was armed, and which of them `failed`."""
@@ -74,6 +74,7 @@ class Proxies:
         self.seen: dict[str, list[str]] = {"verb": [], "write": []}
         self._what, self._nth, self._how, self._only = "", 0, "", ""
         self._failed = ""
+        self.but = re.compile("")
 
     async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         order = json.loads(await reader.readline())
@@ -81,6 +82,7 @@ class Proxies:
             self.seen = {"verb": [], "write": []}
             self._what, self._nth, self._how = order["what"], order["nth"], order["how"]
             self._only, self._failed = order["only"], ""
+            self.but = re.compile(order["but"])
         writer.write(json.dumps({**self.seen, "failed": self._failed}).encode() + b"\n")
         await writer.drain()
         writer.close()
@@ -201,6 +203,8 @@ class Session:
         return ""
 
     def _write(self, sql: str) -> str:
+        if self._proxies.but.search(sql):
+            return ""
         self._has_written = True
         return self._proxies.meets("write", " ".join(sql.split())[:80])
 
