@@ -73,7 +73,7 @@ async def test_lines_wait_together_for_who_reads_them_up_to_a_number_of_bytes() 
 async def test_lines_whose_storing_was_not_heard_of_are_neither_lost_nor_stored_twice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logs = service.Logs(database, Hub(), UnitNames("k3f9"))
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
     async with database.connection() as connection:
         deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "releasing")
     transaction, fails = database.transaction, []
