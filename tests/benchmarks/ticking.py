@@ -9,10 +9,12 @@ from pathlib import Path
 from slipway.host.protocol import ReadUsage
 from tests.benchmarks.bench_box import BenchBox
 from tests.benchmarks.figures import Section
+from tests.integration.deployments.helpers import query
 
 ENVIRONMENTS = 1000
 FIRST = 10_000
 """Environments of ids that the box's own never reach."""
+STORED = f"SELECT count(*) FROM environment_figures WHERE step = 60 AND samples > 0 AND environment_id >= {FIRST}"
 SECONDS = 120
 """Eight samples and two minutes put together."""
 SHARE = 1.0
@@ -33,6 +35,9 @@ async def measure(bench: BenchBox) -> Section:
         if len(found.environments) <= ENVIRONMENTS:
             section.failures.append(f"only {len(found.environments)} environments were read")
         many = await _share(bench)
+        stored = await asyncio.to_thread(query, bench.box, STORED)
+        if int(stored) < ENVIRONMENTS * (SECONDS // 60 - 1):
+            section.failures.append(f"only {stored} rows were made of {ENVIRONMENTS} environments' samples")
     for part, share in many.items():
         section.add(part, f"{alone[part]:.2f} %", f"{share:.2f} %", "")
     total = sum(many.values())
