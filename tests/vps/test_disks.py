@@ -52,6 +52,7 @@ def on_a_small_disk(server: Server, folder: str, options: str) -> None:
     server.must("sh", "-ec", script)
     server.must("systemctl", "start", f"slipway-{own}.target")
     server.until(lambda: server.run("slipway", "status").returncode == 0, "Slipway is well")
+    server.until(lambda: serves(server), "the app is back")
 
 
 @contextmanager
@@ -76,7 +77,9 @@ def newest(server: Server) -> dict[str, str]:
 def test_an_app_that_says_more_than_anybody_reads_takes_no_more_than_its_share_and_others_are_still_heard(
     server: Server, hello: str, provider: Provider, tmp_path: Path
 ) -> None:
-    server.must("sed", "-i", "s/^apps_disk = .*/apps_disk = 64/", "/etc/slipway/slipway.toml")
+    # So few lines that a machine that is slow today meets the rate, too: journald's own share of it is half a core.
+    change = "s/^apps_disk = .*/apps_disk = 64/; s/^lines = .*/lines = 1000/"
+    server.must("sed", "-i", change, "/etc/slipway/slipway.toml")
     server.must("/opt/slipway/current/venv/bin/python", "-I", "-m", "slipway", "server", "install")
     deploy_hello(server, hello)
     deploy_worker(server, provider, tmp_path / "teller", "teller", {"Procfile": f"worker: {TELLER}\n"})
@@ -85,7 +88,7 @@ def test_an_app_that_says_more_than_anybody_reads_takes_no_more_than_its_share_a
         server, provider, tmp_path / "flood", "flood", {"Procfile": "worker: python3 flood.py\n", "flood.py": FLOOD}
     )
     # Followed: of what comes after it there is more than a look at the end of the log shows.
-    mark = "lines were not kept: more than 20,000 in 10 s"
+    mark = "lines were not kept: more than 1,000 in 10 s"
     seen = server.run("sh", "-c", f"timeout 100 slipway logs flood -f | grep -m1 '{mark}'")
     assert mark in seen.stdout, "it is marked where lines are missing"
     journald = f"systemd-journald@slipway-{server.own_id()}-apps.service"

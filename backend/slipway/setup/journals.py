@@ -35,6 +35,7 @@ ForwardToWall=no
 _UNIT = """\
 # Written by Slipway. An app that writes without end waits for this journal, and takes no more of the processor than:
 [Service]
+CPUAccounting=yes
 CPUQuota=50%
 CPUWeight=50
 IOWeight=50
