@@ -187,7 +187,7 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many event streams may be open at once. A page that gets none asks now and then instead."""
 
     at_once: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 2500
-    """All together. Each takes some 40 kB of the daemon's memory."""
+    """All together. Each takes some 50 kB of the daemon's memory."""
     of_account: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 200
     of_address: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 500
 
