@@ -50,6 +50,8 @@ def on_a_small_disk(server: Server, folder: str, options: str) -> None:
         f"cp -a {folder} /root/moved && mount -t tmpfs -o {options} tmpfs {folder} && cp -a /root/moved/. {folder}/"
     )
     server.must("sh", "-ec", script)
+    # Instances' links were made without systemd reading them; nothing is left that holds them in its memory.
+    server.must("systemctl", "daemon-reload")
     server.must("systemctl", "start", f"slipway-{own}.target")
     server.until(lambda: server.run("slipway", "status").returncode == 0, "Slipway is well")
     server.until(lambda: serves(server), "the app is back")
