@@ -192,6 +192,11 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of_address: Annotated[int, msgspec.Meta(ge=1, le=20_000)] = 500
 
 
+class Reconciling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    every_seconds: Annotated[int, msgspec.Meta(ge=60, le=86400)] = 3600
+    """How often everything on the machine is compared with the database, besides at the start and on signals."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     installation: Installation
     http: Http
@@ -203,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     logs: Logs = Logs()
     disk: Disk = Disk()
     streams: Streams = Streams()
+    reconciling: Reconciling = Reconciling()
     prefix: str = ""
     """Put before every path below. Empty but in session mode, where nothing can be mounted."""
 
@@ -359,6 +365,26 @@ class Paths(msgspec.Struct, frozen=True):
     def nginx_socket(self) -> Path:
         """Where Slipway asks nginx itself: the same sites, answers marked with the upstream that gave them."""
         return self.run / "nginx.sock"
+
+    @property
+    def nginx_sites(self) -> Path:
+        """What nginx includes: a line for each site, written anew before each start and reload of nginx."""
+        return self.run / "nginx-sites.conf"
+
+    @property
+    def nginx_left_out(self) -> Path:
+        """Which sites nginx refused, and its words, as JSON."""
+        return self.run / "nginx-left-out.json"
+
+    @property
+    def good_sites(self) -> Path:
+        """Copies of sites as nginx served them."""
+        return self.agent / "sites"
+
+    @property
+    def own_files(self) -> Path:
+        """Slipway's own units and configuration as they were installed, to know what a person changed since."""
+        return self.agent / "own.json"
 
     @property
     def orders(self) -> Path:

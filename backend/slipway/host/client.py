@@ -14,7 +14,9 @@ from slipway.host.protocol import (
     Box,
     CertificateFacts,
     Changed,
+    Compare,
     DiskUsage,
+    Drift,
     EnvironmentUsers,
     ExitRecords,
     Exits,
@@ -23,6 +25,7 @@ from slipway.host.protocol import (
     InstallCertificate,
     Key,
     MeasureDisk,
+    Mend,
     PrepareEnvironment,
     ReadKey,
     ReadUsage,
@@ -71,6 +74,8 @@ class Host:
     async def call(self, verb: InstallCertificate) -> CertificateFacts: ...
     @overload
     async def call(self, verb: ReadUsage) -> Usage: ...
+    @overload
+    async def call(self, verb: Compare | Mend) -> Drift: ...
     @overload
     async def call(self, verb: Verb) -> object: ...
     async def call(self, verb: Verb) -> object:

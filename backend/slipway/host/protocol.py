@@ -334,11 +334,66 @@ class RemoveCertificate(Verb, frozen=True, tag="remove-certificate"):
     hostname: Hostname
 
 
+class WantedSlot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to run in a slot. `counts` are instances of each process; of a slot that is not live, none must be."""
+
+    number: SlotNumber
+    release: ReleaseNumber
+    generation: Generation
+    build: Id
+    live: bool
+    counts: dict[ProcessName, Annotated[int, msgspec.Meta(ge=1, le=64)]]
+    limits: Limits
+    stop_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    public_folder: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    """Of a static site, as in PutSlot."""
+
+
+class WantedEnvironment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that is to be of an environment on this machine."""
+
+    environment: Id
+    place: Place
+    generation: Generation
+    route: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    hostnames: Annotated[tuple[Hostname, ...], msgspec.Meta(max_length=100)] = ()
+    """None: no site."""
+    web_count: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+    slots: Annotated[tuple[WantedSlot, ...], msgspec.Meta(max_length=3)] = ()
+    releases: tuple[ReleaseNumber, ...] = ()
+    """Those that have launcher files."""
+    builds: tuple[Id, ...] = ()
+
+
+class Compare(Verb, frozen=True, tag="compare"):
+    """Compare what should be with what is; changes nothing. → Drift."""
+
+    environments: tuple[WantedEnvironment, ...]
+    whole: bool = False
+    """Also what belongs to no environment: Slipway's own files and folders, and what nobody accounts for."""
+    others: tuple[Id, ...] = ()
+    """Environments that there are too, and that are not looked at now."""
+
+
+class Mend(Verb, frozen=True, tag="mend"):
+    """Put right of these what Slipway alone wrote, and what is in `asked`. → Drift: what was put right.
+
+    What a person changed is put right only where `asked` names it (`where` of Drifted), and is kept aside. Stopping,
+    starting and switching are the verbs' above. An environment with a newer generation is left alone.
+    """
+
+    environments: tuple[WantedEnvironment, ...]
+    whole: bool = False
+    others: tuple[Id, ...] = ()
+    asked: tuple[Annotated[str, msgspec.Meta(max_length=4096)], ...] = ()
+
+
 Request = (
     Status | ReadKey | PrepareEnvironment | RemoveEnvironment | RemoveMirror | StartFetch | StartBuild | PutRelease
     | StartReleaseCommand | FindWork | StopWork | StartInstances | StopInstances | Switch | PutSlot | PutSite
     | RemoveSite | DeleteBuild | DeleteRelease | MeasureDisk | DeleteCache | Inspect | Exits
     | Watch | ObtainCertificate | InstallCertificate | RemoveCertificate | ReadUsage | SetSecurityUpdates
+    | Compare | Mend
 )  # fmt: skip
 
 
@@ -411,6 +466,11 @@ class RunningInstance(msgspec.Struct, frozen=True):
     restarts: int
     main_pid: int
 
+    @property
+    def runs(self) -> bool:
+        """Or is about to, by itself."""
+        return self.active not in ("inactive", "failed")
+
 
 class Route(msgspec.Struct, frozen=True):
     environment: Id
@@ -421,6 +481,7 @@ class Route(msgspec.Struct, frozen=True):
 
 class Box(Answer, frozen=True, tag="box"):
     instances: tuple[RunningInstance, ...]
+    """Of the one environment that was asked for; of all of them, `Compare` tells what differs."""
     routes: tuple[Route, ...]
     sites: tuple[Id, ...]
     environments: tuple[Id, ...]
@@ -501,7 +562,76 @@ class Changed(Answer, frozen=True, tag="changed"):
     exit: bool = False
 
 
+class DriftKind(StrEnum):
+    """How what is differs from what should be."""
+
+    MISSING = "missing"
+    STALE = "stale"
+    """As another release of Slipway, or another setting, had it."""
+    CHANGED = "changed"
+    """Not as Slipway wrote it: by a person, then."""
+    OVERRIDE = "override"
+    """A drop-in that nobody of Slipway put there."""
+    FOREIGN = "foreign"
+    """Something in a folder of Slipway's that is none of its own."""
+    ACCESS = "access"
+    """Owner, group or mode."""
+    ROUTE = "route"
+    STOPPED = "stopped"
+    """Should run and does not."""
+    ORPHAN = "orphan"
+    """A unit or site that no release explains."""
+    UNKNOWN = "unknown"
+    """An environment that the database does not know."""
+    AHEAD = "ahead"
+    """The machine saw a newer generation than the database knows: an older database was put back."""
+    REFUSED = "refused"
+    """nginx does not take it."""
+
+
+class Thing(StrEnum):
+    """What differs."""
+
+    UNIT = "unit"
+    SITE = "site"
+    LAUNCHER = "launcher"
+    USER = "user"
+    FOLDER = "folder"
+    ROUTE = "route"
+    SLOT = "slot"
+    BUILD = "build"
+    ENVIRONMENT = "environment"
+    OWN = "own"
+    """A unit or configuration file of Slipway itself."""
+    SECRET = "secret"  # noqa: S105  a kind of file, not one
+    """The encryption key, a certificate's key."""
+
+
+class Drifted(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be."""
+
+    kind: DriftKind
+    thing: Thing
+    where: str
+    """A path, or the name of a unit or user."""
+    environment: Id | None = None
+    release: ReleaseNumber | None = None
+    generation: Generation | None = None
+    """Of `ahead`: the highest that was seen here."""
+    detail: str = ""
+    diff: str | None = None
+    """From what Slipway wrote to what is there. Never of what holds secrets."""
+    changed_at: float | None = None
+    """Seconds since the epoch, where the file says it."""
+
+
+class Drift(Answer, frozen=True, tag="drift"):
+    entries: tuple[Drifted, ...]
+    more: int = 0
+    """How many there are beyond those."""
+
+
 Response = (
     Done | Refused | AgentStatus | Key | EnvironmentUsers | Work | Box | CertificateFacts | DiskUsage | ExitRecords
-    | Usage | Changed
+    | Usage | Changed | Drift
 )  # fmt: skip

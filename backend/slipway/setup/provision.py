@@ -4,6 +4,8 @@ Run inside the installation's world, as its root (in session mode: as its one us
 not so and changes nothing else. `UNITS` is the folder for unit files.
 """
 
+import json
+import pwd
 import sys
 from pathlib import Path
 
@@ -21,8 +23,9 @@ def provision(settings: Settings, units: Path) -> None:
     if settings.http.tls:
         certificate.ensure(settings)
     release = settings.paths.current
-    _write_all(units, templates.render_units(settings, release))
-    _write_all(settings.paths.nginx, templates.render_nginx(settings, release))
+    rendered = templates.render_units(settings, release)
+    own = _write_all(units, rendered) | _write_all(settings.paths.nginx, templates.render_nginx(settings, release))
+    _remember(settings, own, tuple(rendered))
     on_server = settings.mode is Mode.SERVER
     rotation = Path("/etc/logrotate.d/slipway") if on_server else settings.paths.etc / "logrotate.conf"
     _write(rotation, templates.render_logrotate(settings, release))
@@ -34,9 +37,18 @@ def provision(settings: Settings, units: Path) -> None:
         generation.write_text('return 200 "0\\n";\n')
 
 
-def _write_all(folder: Path, files: dict[str, str]) -> None:
+def _write_all(folder: Path, files: dict[str, str]) -> dict[str, str]:
+    """→ path → text."""
     for name, text in files.items():
         _write(folder / name, text)
+    return {str(folder / name): text for name, text in files.items()}
+
+
+def _remember(settings: Settings, own: dict[str, str], units: tuple[str, ...]) -> None:
+    """By this the host agent sees what a person changed of them since."""
+    settings.paths.own_files.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    numbers = {name: pwd.getpwnam(name).pw_uid for name in users.OWN_USERS} if settings.switches_users else {}
+    _write(settings.paths.own_files, json.dumps({"files": own, "units": units, "users": numbers}))
 
 
 def _write(path: Path, text: str) -> None:

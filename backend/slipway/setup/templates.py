@@ -62,6 +62,7 @@ def _templates(folder: Path) -> Environment:
 
 def _values(settings: Settings) -> dict[str, object]:
     binaries = postgresql.binaries(settings)
+    paths, nginx = settings.paths, find_program("nginx", "nginx-light")
     return {
         "id": settings.id,
         "paths": settings.paths,
@@ -74,7 +75,19 @@ def _values(settings: Settings) -> dict[str, object]:
         "python": settings.paths.current / "venv/bin/python",
         "postgres": binaries / "postgres",
         "postgres_major": binaries.parent.name,
-        "nginx": find_program("nginx", "nginx-light"),
+        "nginx": nginx,
+        "written": " ".join(
+            str(path)
+            for path in (
+                paths.current / "backend/slipway/host/written.py",
+                nginx,
+                paths.nginx / "nginx.conf",
+                paths.nginx / "sites",
+                paths.good_sites,
+                paths.nginx_sites,
+                paths.nginx_left_out,
+            )
+        ),
         "workers": min(os.cpu_count() or 1, _MOST_WORKERS),
         "open_files": min(_MOST_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "address": settings.http.listen_prefix,

@@ -18,6 +18,7 @@ from slipway.host.protocol import (
     Watch,
 )
 
+WANTED: dict[str, Any] = {"environment": 1, "place": 1, "generation": 1, "route": 0}
 HOSTILE = [
     "a;b", "$(id)", "a\nb", "a\0b", "-x", "--upload-pack=id", "'", '"', "{{ 1 }}", "../x", "a b", "%n", "", "ü",
 ]  # fmt: skip
@@ -46,6 +47,22 @@ def test_a_hostile_string_is_refused_by_the_protocol_itself(text: str, request_:
     value: object = [text] if field == "hostnames" else text
     with pytest.raises(msgspec.ValidationError):
         DECODER.decode(json.dumps(request_ | {field: value}).encode())
+
+
+@pytest.mark.parametrize("verb", ["compare", "mend"])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_should_be_holds_no_hostile_string_either(verb: str, text: str) -> None:
+    slot = {"number": 1, "release": 1, "generation": 1, "build": 1, "live": True, "limits": {}, "stop_seconds": 1}
+    good = WANTED | {"hostnames": ["a.b"], "slots": [slot | {"counts": {"web": 1}}]}
+    assert DECODER.decode(json.dumps({"verb": verb, "environments": [good]}).encode())
+    for bad in (
+        WANTED | {"hostnames": [text]},
+        WANTED | {"slots": [slot | {"counts": {text: 1}}]},
+        WANTED | {"route": text},
+        WANTED | {"path": text},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            DECODER.decode(json.dumps({"verb": verb, "environments": [bad]}).encode())
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**60, "1", 1.5, None, True, [1]])

@@ -2,8 +2,10 @@
 
 import asyncio
 import grp
+import os
 import pwd
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from slipway.errors import HostRefused
@@ -20,6 +22,15 @@ NGINX_USER = "slipway-nginx"
 CHECK_USER = "slipway-check"
 CERTBOT_USER = "slipway-certbot"
 DAEMON_USER = "slipway"
+
+
+class Folder(NamedTuple):
+    """One of root's own. -1 where users are not switched: it is the one user's."""
+
+    path: Path
+    mode: int
+    owner: int
+    group: int
 
 
 class Box:
@@ -49,23 +60,11 @@ class Box:
 
     def make_folders(self) -> None:
         """Root's own folders above those of apps. Who may pass through one, and not list it, has `x` only."""
-        paths, fetch = self.paths, self.group(FETCH_USER)
-        for path in (paths.srv, paths.var, paths.cache, paths.run):
+        paths = self.paths
+        for path in (paths.srv, paths.var, paths.cache, paths.run, paths.nginx, paths.tls):
             path.mkdir(parents=True, exist_ok=True)
-        files.make_folder(paths.srv, mode=0o755)
-        files.make_folder(paths.mirrors, mode=0o750, group=fetch)
-        files.make_folder(paths.live, mode=0o755)
-        files.make_folder(paths.live / "slots", mode=0o755)
-        for path in (paths.builds, paths.data, paths.launch, paths.cache / "builds", paths.orders):
-            files.make_folder(path, mode=0o711)
-        for path in self.trashes:
-            files.make_folder(path, mode=0o711)
-        for path in (self.units.marks, paths.exits):
-            files.make_folder(path, mode=0o700)
-        files.make_folder(self.units.back_offs, mode=0o711)
-        for path in (paths.nginx / "sites", paths.nginx / "staged"):
-            path.mkdir(parents=True, exist_ok=True)
-            files.make_folder(path, mode=0o755)
+        for folder in self.folders():
+            files.make_folder(folder.path, mode=folder.mode, owner=folder.owner, group=folder.group)
         self.wants_folder.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
@@ -73,6 +72,20 @@ class Box:
         for folder in (self.paths.launch, self.paths.nginx, self.paths.agent, self.paths.orders, self.paths.live):
             files.sweep(folder)
         files.sweep(self.unit_folder, prefix=f"{self.names.prefix}-")
+
+    def folders(self) -> list[Folder]:
+        """Those, each after the one that it lies in."""
+        paths, root = self.paths, 0 if self.settings.switches_users else -1
+        modes = {
+            **dict.fromkeys((paths.srv, paths.live, paths.live / "slots"), 0o755),
+            **dict.fromkeys((paths.builds, paths.data, paths.launch, paths.cache / "builds", paths.orders), 0o711),
+            **dict.fromkeys((*self.trashes, self.units.back_offs), 0o711),
+            **dict.fromkeys((self.units.marks, paths.exits, paths.good_sites, paths.certificates), 0o700),
+            **dict.fromkeys((paths.nginx / "certificates",), 0o755),
+            **dict.fromkeys((paths.nginx / "sites", paths.nginx / "staged"), 0o755),
+        }
+        own = [Folder(path, mode, root, root) for path, mode in modes.items()]
+        return [*own, Folder(paths.mirrors, 0o750, self.user(FETCH_USER), self.group(FETCH_USER))]
 
     @property
     def trashes(self) -> tuple[Path, ...]:
@@ -83,6 +96,14 @@ class Box:
     def wants_folder(self) -> Path:
         """Links here are what the apps' target starts at boot."""
         return self.unit_folder / f"{self.names.apps_target}.wants"
+
+    def keep(self, file: Path) -> None:
+        """Take away what a person wrote, and keep a copy: it is not lost when Slipway puts its own in that place."""
+        folder = self.paths.agent / "replaced"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        content = b"a link to " + os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
+        files.write(folder / f"{self.state.next_number()}-{file.parent.name}-{file.name}", content, mode=0o600)
+        files.remove(file)
 
     def cache(self, environment: int) -> Path:
         return self.paths.cache / "builds" / str(environment)

@@ -8,7 +8,7 @@ import sh
 
 from slipway.errors import HostRefused
 from slipway.host.agent import files
-from slipway.host.agent.box import Box
+from slipway.host.agent.box import Box, Folder
 from slipway.host.agent.state import Environment
 from slipway.host.protocol import EnvironmentUsers, PrepareEnvironment
 
@@ -37,23 +37,28 @@ async def prepare(box: Box, verb: PrepareEnvironment) -> EnvironmentUsers:
             f"environment {verb.environment} has place {environment.place} already, not {verb.place}", reason="conflict"
         )
     if box.settings.switches_users:
-        await asyncio.to_thread(_make_users, box, environment)
+        await asyncio.to_thread(make_users, box, environment)
     make_folders(box, environment)
     return EnvironmentUsers(run_uid=environment.run_uid, build_uid=environment.build_uid)
 
 
-def _make_users(box: Box, environment: Environment) -> None:
+def make_users(box: Box, environment: Environment) -> None:
     for name, number in (
         (box.names.run_user(environment.environment), environment.run_uid),
         (box.names.build_user(environment.environment), environment.build_uid),
     ):
-        if not _has_group(name):
-            administer("groupadd", "--system", "--gid", str(number), name)
-        if not _has_user(name):
-            administer(
-                "useradd", "--system", "--no-log-init", "--no-create-home", "--home-dir=/nonexistent",
-                "--shell=/usr/sbin/nologin", f"--uid={number}", f"--gid={number}", name,
-            )  # fmt: skip
+        make_user(name, number)
+
+
+def make_user(name: str, number: int) -> None:
+    """A system user and its group, where they are not there."""
+    if not _has_group(name):
+        administer("groupadd", "--system", "--gid", str(number), name)
+    if not _has_user(name):
+        administer(
+            "useradd", "--system", "--no-log-init", "--no-create-home", "--home-dir=/nonexistent",
+            "--shell=/usr/sbin/nologin", f"--uid={number}", f"--gid={number}", name,
+        )  # fmt: skip
 
 
 def remove_users(box: Box, environment: int) -> None:
@@ -65,12 +70,21 @@ def remove_users(box: Box, environment: int) -> None:
             administer("groupdel", name)
 
 
-def make_folders(box: Box, environment: Environment) -> None:
+def folders(box: Box, environment: Environment) -> list[Folder]:
+    """Those of root's that are an environment's own."""
     number, group = environment.environment, box.run_group(environment)
     run, build = (environment.run_uid, environment.build_uid) if box.settings.switches_users else (-1, -1)
-    files.make_folder(box.paths.launch / str(number), mode=0o750, group=group)
-    files.make_folder(box.paths.data / str(number), mode=0o700, owner=run, group=group)
-    files.make_folder(box.cache(number), mode=0o700, owner=build, group=group)
+    root = 0 if box.settings.switches_users else -1
+    return [
+        Folder(box.paths.launch / str(number), 0o750, root, group),
+        Folder(box.paths.data / str(number), 0o700, run, group),
+        Folder(box.cache(number), 0o700, build, group),
+    ]
+
+
+def make_folders(box: Box, environment: Environment) -> None:
+    for path, mode, owner, group in folders(box, environment):
+        files.make_folder(path, mode=mode, owner=owner, group=group)
 
 
 def administer(program: str, *arguments: str) -> None:

@@ -3,24 +3,27 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from slipway.host.agent import certificates, instances, routes
+from slipway.host.agent import certificates, instances, routes, sites
 from slipway.host.agent.box import Box
 from slipway.host.protocol import Box as Answer
 from slipway.host.protocol import Inspect, Route, RunningInstance
 
 
 async def inspect(box: Box, verb: Inspect) -> Answer:
-    known = [each for each in box.state.environments() if verb.environment in (None, each.environment)]
     running = []
-    for unit, instance in instances.existing(box, verb.environment):
-        state = box.systemd.state(unit)
-        running.append(RunningInstance(instance, state.active, state.sub, state.restarts, state.main_pid))
+    if verb.environment is None:
+        known = box.state.environments()
+    else:  # asked in each deployment: it must not cost more where there are many others
+        known = [each for each in (box.state.find(verb.environment),) if each is not None]
+        for unit, instance in instances.existing(box, verb.environment):
+            state = box.systemd.state(unit)
+            running.append(RunningInstance(instance, state.active, state.sub, state.restarts, state.main_pid))
     found = [Route(each.environment, each.place, routes.current(box, each.place), each.generation) for each in known]
     work = {box.names.find_work(file.name) for file in box.unit_folder.glob(f"{box.names.prefix}-*.service")}
     return Answer(
         instances=tuple(running),
         routes=tuple(found),
-        sites=_numbers((box.paths.nginx / "sites").glob("*.conf"), verb.environment),
+        sites=_sites(box, verb.environment),
         environments=tuple(each.environment for each in known),
         builds=_numbers(box.paths.builds.iterdir()),
         work=tuple(sorted(each for each in work if each is not None)),
@@ -28,6 +31,11 @@ async def inspect(box: Box, verb: Inspect) -> Answer:
     )
 
 
-def _numbers(paths: Iterable[Path], only: int | None = None) -> tuple[int, ...]:
-    found = sorted(int(path.stem) for path in paths if path.stem.isdigit())
-    return tuple(number for number in found if only in (None, number))
+def _sites(box: Box, environment: int | None) -> tuple[int, ...]:
+    if environment is None:
+        return _numbers((box.paths.nginx / "sites").glob("*.conf"))
+    return (environment,) if sites.site_file(box, environment).exists() else ()
+
+
+def _numbers(paths: Iterable[Path]) -> tuple[int, ...]:
+    return tuple(sorted(int(path.stem) for path in paths if path.stem.isdigit()))

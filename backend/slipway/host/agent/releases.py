@@ -1,5 +1,6 @@
 """Launcher files: the frozen commands and variables of a release, the only clear copy of its secrets."""
 
+import hashlib
 import re
 
 import msgspec
@@ -22,6 +23,21 @@ class LaunchFile(msgspec.Struct, frozen=True):
     data: str
     processes: dict[str, str]
     variables: dict[str, str]
+    digest: str = ""
+    """Of the rest: tells whether somebody changed it."""
+
+    def signed(self) -> "LaunchFile":
+        plain = msgspec.json.encode(msgspec.structs.replace(self, digest=""))
+        return msgspec.structs.replace(self, digest=hashlib.sha256(plain).hexdigest())
+
+
+def is_own(content: bytes) -> bool:
+    """Whether a launcher file is as Slipway wrote it."""
+    try:
+        launch = msgspec.json.decode(content, type=LaunchFile)
+    except msgspec.MsgspecError:
+        return False
+    return launch == launch.signed()
 
 
 async def put(box: Box, verb: PutRelease) -> Done:
@@ -40,7 +56,7 @@ async def put(box: Box, verb: PutRelease) -> Done:
         variables=plan.variables | verb.variables,
     )
     file = box.units.launch_file(verb.environment, verb.release)
-    files.write(file, msgspec.json.encode(launch), mode=0o640, group=box.run_group(environment))
+    files.write(file, msgspec.json.encode(launch.signed()), mode=0o640, group=box.run_group(environment))
     return Done()
 
 

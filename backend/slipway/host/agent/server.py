@@ -21,11 +21,13 @@ from slipway.errors import HostRefused, Invalid, SlipwayError
 from slipway.host.agent import (
     certificates,
     disks,
+    drift,
     environments,
     exits,
     files,
     inspection,
     instances,
+    mending,
     releases,
     removal,
     routes,
@@ -42,6 +44,7 @@ from slipway.host.protocol import (
     AgentStatus,
     Answer,
     Changed,
+    Compare,
     DeleteBuild,
     DeleteCache,
     DeleteRelease,
@@ -51,6 +54,7 @@ from slipway.host.protocol import (
     InstallCertificate,
     Key,
     MeasureDisk,
+    Mend,
     ObtainCertificate,
     PrepareEnvironment,
     PutRelease,
@@ -133,6 +137,8 @@ HANDLERS: dict[type[Verb], Handler] = {
     RemoveCertificate: certificates.remove_verb,
     ReadUsage: usage.read,
     SetSecurityUpdates: updates.set_security_updates,
+    Compare: drift.compare,
+    Mend: mending.mend,
 }
 UNSAID = frozenset({ReadUsage})
 """Asked every few seconds, and changes nothing: the log says only where it failed."""
@@ -159,10 +165,12 @@ def lock_name(verb: Verb) -> str | None:
             return f"certificate {verb.hostname}"
         case MeasureDisk():
             return "measuring"  # one walk over the disk at a time
-        case FindWork() | Inspect() | Exits() | Status() | ReadKey() | ReadUsage():
+        case FindWork() | Inspect() | Exits() | Status() | ReadKey() | ReadUsage() | Compare():
             return None
         case SetSecurityUpdates():
             return "security updates"
+        case Mend():
+            return "mending"
     return f"environment {verb.environment}"  # type: ignore[attr-defined]
 
 

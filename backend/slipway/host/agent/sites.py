@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -14,12 +15,15 @@ from slipway.host.agent import files
 from slipway.host.agent.box import CHECK_USER, Box
 from slipway.host.agent.templates import Words
 from slipway.host.protocol import Done, PutSite, RemoveSite
+from slipway.host.written import is_own, read, sign, signature
 from slipway.settings import SLOTS
 
 HOSTNAME = re.compile(
     r"(?=.{1,253}\Z)(?!.*\.\.)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
 CONFIRM_SECONDS = 10.0
+SITES_PER_SECOND = 20
+"""Read by nginx at the very least, on a machine with much else to do: so much longer is it waited for."""
 ASK_AGAIN_SECONDS = 0.01
 MAX_WORDS = 2000
 """Characters of nginx's own words in a refusal."""
@@ -30,27 +34,54 @@ ASK = f"GET /configuration HTTP/1.0\r\nHost: {OWN_NAME}\r\n\r\n".encode()
 async def put(box: Box, verb: PutSite) -> Done:
     environment = box.state.at_place(verb.environment, verb.place)
     for hostname in verb.hostnames:
-        if not HOSTNAME.fullmatch(hostname):
-            raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
-        if hostname in (box.settings.http.panel, OWN_NAME):
-            raise HostRefused(f"{hostname} is Slipway's own name, and no app's", reason="invalid")
-    file = _site_file(box, environment.environment)
-    text = site_text(box, verb, listens=_listens(box), listens_ipv6=_listens_ipv6(box))
+        check_hostname(box, hostname)
+    text = wanted_text(box, verb)
     async with box.lock("nginx"):
-        last_good = file.read_text() if file.exists() else None
-        if last_good == text and await _serves_what_is_written(box):
+        there = read(str(site_file(box, environment.environment)))
+        # Where it has nothing new to say, what a person changed stays: it is reported, and mended when asked for.
+        if there is not None and signature(there) == signature(text) and await _serves_what_is_written(box):
             return Done()
         await _check(box, verb)
-        files.write(file, text)
-        try:
-            await activate(box)
-        except HostRefused:
-            if last_good is None:
-                files.remove(file)
-            else:
-                files.write(file, last_good)
-            raise
+        await _replace(box, {environment.environment: text})
     return Done()
+
+
+def check_hostname(box: Box, hostname: str) -> None:
+    if not HOSTNAME.fullmatch(hostname):
+        raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
+    if hostname in (box.settings.http.panel, OWN_NAME):
+        raise HostRefused(f"{hostname} is Slipway's own name, and no app's", reason="invalid")
+
+
+async def put_all(box: Box, texts: dict[int, str]) -> None:
+    """Write sites that Slipway wrote before or that are gone, all with one reload. Raises HostRefused; then none is."""
+    async with box.lock("nginx"):
+        await _replace(box, texts)
+
+
+async def _replace(box: Box, texts: dict[int, str]) -> None:
+    before: dict[int, str | None] = {number: read(str(site_file(box, number))) for number in texts}
+    for number, text in texts.items():
+        if (old := before[number]) is not None and not is_own(old):
+            box.keep(site_file(box, number))
+        files.write(site_file(box, number), text)
+    try:
+        await activate(box)
+    except HostRefused:
+        for number, old in before.items():
+            if old is None:
+                files.remove(site_file(box, number))
+            else:
+                files.write(site_file(box, number), old)
+        raise
+    for number, text in texts.items():
+        files.write(box.paths.good_sites / f"{number}.conf", text)
+
+
+async def read_again(box: Box) -> None:
+    """Have nginx serve what lies there now."""
+    async with box.lock("nginx"):
+        await activate(box)
 
 
 async def remove_verb(box: Box, verb: RemoveSite) -> Done:
@@ -59,11 +90,17 @@ async def remove_verb(box: Box, verb: RemoveSite) -> Done:
 
 
 async def remove(box: Box, environment: int) -> None:
-    file = _site_file(box, environment)
+    file = site_file(box, environment)
     async with box.lock("nginx"):
-        if file.exists():
+        files.remove(box.paths.good_sites / file.name)
+        if os.path.lexists(file):
             files.remove(file)
             await activate(box)
+
+
+def wanted_text(box: Box, verb: PutSite) -> str:
+    """The site as it lies in nginx's folder."""
+    return site_text(box, verb, listens=_listens(box), listens_ipv6=_listens_ipv6(box))
 
 
 def site_text(
@@ -74,7 +111,7 @@ def site_text(
     listens_ipv6: Sequence[Words] = (),
     certificates: Path | None = None,
 ) -> str:
-    """The site as nginx reads it. Every slot's upstream is in it, so that a switch needs no new text.
+    """The site as nginx reads it, signed. Every slot's upstream is in it, so that a switch needs no new text.
 
     `listens` are addresses or ports; `listens_ipv6` ports, on all addresses; `certificates` is another folder than
     nginx's own of what names the hostnames' certificates.
@@ -83,7 +120,7 @@ def site_text(
         {"number": slot, "ports": [box.settings.port(verb.place, slot, rank) for rank in range(verb.web_count)]}
         for slot in SLOTS
     ]
-    return box.templates.render(
+    text = box.templates.render(
         "site.conf.j2",
         environment=verb.environment,
         place=verb.place,
@@ -95,6 +132,7 @@ def site_text(
         live=box.paths.live,
         snippets=box.paths.nginx / "snippets",
     )
+    return sign(text)
 
 
 def _listens(box: Box) -> list[Words]:
@@ -148,7 +186,8 @@ async def activate(box: Box) -> None:
         await box.systemd.reload(box.names.nginx)
     except DBusBaseError as error:
         raise HostRefused(f"nginx does not run, so no site can be changed: {error}", reason="unavailable") from error
-    deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
+    sites = len(os.listdir(box.paths.nginx / "sites"))
+    deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS + sites / SITES_PER_SECOND
     while await _ask(box) != str(number):
         if asyncio.get_running_loop().time() > deadline:
             raise HostRefused(
@@ -183,5 +222,5 @@ async def _ask(box: Box) -> str | None:
     return body.strip() if " 200 " in head.partition("\r\n")[0] else None
 
 
-def _site_file(box: Box, environment: int) -> Path:
+def site_file(box: Box, environment: int) -> Path:
     return box.paths.nginx / "sites" / f"{environment}.conf"

@@ -183,12 +183,19 @@ class Systemd:
         """The path of a slice's control group below each hierarchy; empty while nothing runs in it."""
         return str(self._get(slice_unit, SLICE, b"ControlGroup", b"s").decode())
 
-    def listed(self, pattern: str) -> list[Listed]:
-        """Units in systemd's memory whose names fit a shell pattern."""
+    def listed(self, *wanted: str) -> list[Listed]:
+        """Units in systemd's memory whose names fit one of the shell patterns."""
+        if not wanted:
+            return []  # systemd would take it for all
         no_states = [(ord("a"), b"s"), END_OF_CONTAINER]
-        patterns = [(ord("a"), b"s"), _s(pattern), END_OF_CONTAINER]
+        patterns = [(ord("a"), b"s"), *(_s(pattern) for pattern in wanted), END_OF_CONTAINER]
         rows = self._call(b"ListUnitsByPatterns", no_states + patterns)
         return [Listed(row[0].decode(), row[2].decode(), row[3].decode(), row[4].decode()) for row in rows or []]
+
+    def unit_path(self) -> list[str]:
+        """Where systemd looks for units, first come first served."""
+        found = self._calls.get_property(SYSTEMD, MANAGER_PATH, MANAGER, b"UnitPath", b"as")
+        return [folder.decode() for folder in found]
 
     async def _job(self, method: bytes, unit: str, *, seconds: float = JOB_SECONDS) -> str:
         job = self._call(method, [_s(unit), _s("replace")]).decode()

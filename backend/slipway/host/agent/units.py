@@ -7,6 +7,7 @@ import msgspec
 from slipway.host.agent.names import Names
 from slipway.host.agent.templates import Templates, Words
 from slipway.host.protocol import Instance, Limits
+from slipway.host.written import sign
 from slipway.settings import WORK_LOG_LINES, WORK_LOG_SECONDS, Journal, Mode, Settings
 
 
@@ -71,11 +72,11 @@ class Units:
     def instance(
         self, instance: Instance, *, account: Account, build: int, port: int, limits: Limits, stop_seconds: int
     ) -> str:
-        """The unit of one instance. `port` is 0 for a process that listens on none."""
+        """The unit of one instance, signed. `port` is 0 for a process that listens on none."""
         paths = self._settings.paths
         unit = self.names.instance(instance)
         launch_file = self.launch_file(instance.environment, instance.release)
-        return self._templates.render(
+        text = self._templates.render(
             "instance.service.j2",
             **self._common,
             **_account(account),
@@ -94,6 +95,7 @@ class Units:
             readable=(paths.builds / str(build), launch_file),
             writable=(paths.data / str(instance.environment),),
         )
+        return sign(text)
 
     def work(self, work: Work) -> str:
         return self._templates.render(
