@@ -43,6 +43,7 @@ from slipway.metrics.service import Metrics
 from slipway.metrics.tasks import sample_for_ever
 from slipway.processes import service as processes_service
 from slipway.processes.service import Processes
+from slipway.reconcile.service import Reconciler
 from slipway.releases.service import Releases
 from slipway.routing.access_log import ErrorCounts
 from slipway.routing.service import Routing
@@ -112,6 +113,7 @@ class Slipway:
         self.certificates = Certificates(self.db, self.events, self.hub, self.host, settings, self.tools.watch.work)
         self.settler = Settler(lambda environment_id: settle(self.tools, environment_id))
         self.runner = Runner(self.tools, self.settler)
+        self.reconciler = Reconciler(self.tools, self.settler, settings.reconciling.every_seconds)
         self.removal = Removal(self.tools, self.runner)
         self.errors = ErrorCounts(settings.paths.log / "access.log")
         self.watching = Watching(self.tools, self.deployments, self.errors)
@@ -121,6 +123,9 @@ class Slipway:
         """Who listens to whom, upwards."""
         self.deployments.on_request = self.runner.wake
         self.deployments.on_cancel = self.runner.cancel
+
+        self.tools.watch.on_change = self.reconciler.hint
+        self.tools.watch.on_return = self.reconciler.wake
 
         async def changed_variables(actor: Actor, app: App, environment: Environment) -> None:
             await self.deployments.release_anew(actor, app, environment, Kind.VARIABLES)
@@ -175,6 +180,7 @@ class Slipway:
                 "certificates": self.certificates,
                 "metrics": self.metrics,
                 "machine": self.machine,
+                "reconciler": self.reconciler,
             },
             dependencies={"actor": provide_actor, "app": provide_app, "environment": provide_environment},
         )
@@ -191,6 +197,7 @@ class Slipway:
                 ("exits", self.tools.watch.collect_exits()),
                 ("access log", self.errors.read()),
                 ("runner", self.runner.run()),
+                ("reconciler", self.reconciler.run()),
                 ("slots", look_after_slots(self.tools, self.settler)),
                 ("watching", self.watching.watch()),
                 ("removal", self.removal.remove_for_ever()),

@@ -13,6 +13,7 @@ from slipway.events import routes as events
 from slipway.logs import routes as logs
 from slipway.metrics import routes as metrics
 from slipway.processes import routes as processes
+from slipway.reconcile import routes as reconcile
 from slipway.releases import routes as releases
 from slipway.routing import routes as routing
 from slipway.system import routes as system
@@ -33,5 +34,6 @@ HANDLERS: list[ControllerRouterHandler] = [
     *disks.HANDLERS,
     *events.HANDLERS,
     *system.HANDLERS,
+    *reconcile.HANDLERS,
     *pages.HANDLERS,
 ]

@@ -7,22 +7,43 @@ import click
 
 from slipway.cli import exits, options
 from slipway.cli.client import Client, CliError
-from slipway.cli.output import print_json, say
+from slipway.cli.output import plain, print_json, say
 
 
 @click.command("doctor")
+@click.option("--repair", metavar="FINDING|APP", help="Put Slipway's own back where a person changed it.")
 @options.as_json
-def doctor(as_json: bool) -> None:
-    """Ask every part whether it is well, and compare each live release with what really runs."""
+def doctor(repair: str | None, as_json: bool) -> None:
+    """Ask every part whether it is well, and compare all that runs, and its files, with what should be.
+
+    What is Slipway's is put right at once. What a person changed is shown, with the difference, and stays as it is
+    until `--repair` is given for it.
+    """
+    if repair is not None:
+        Client().post("system", "drift", "repair", body={"id": repair})
     found = list(_findings())
     if as_json:
         print_json(found)
     else:
         for one in found:
-            say(f"{'ok  ' if one['ok'] else 'BAD '} {one['what']}: {one['detail']}")
+            _say(one)
     bad = sum(not one["ok"] for one in found)
     if bad:
         raise CliError(f"{bad} of {len(found)} are not as they should be.", exits.FAILED)
+
+
+def _say(one: dict[str, Any]) -> None:
+    say(f"{'ok  ' if one['ok'] else 'BAD '} {plain(one['what'])}: {plain(one['detail'])}")
+    drift = one.get("drift")
+    if drift is None:
+        return
+    if one["ok"]:
+        say(f"     was put right: {plain(drift['where'])}")
+        return
+    say(f"     {plain(drift['where'])}, since {drift['since'][:16].replace('T', ' ')}")
+    for line in (drift["diff"] or "").splitlines():
+        say(f"     | {plain(line)}")
+    say(f"     → {plain(drift['todo'])}")
 
 
 def _findings() -> Iterator[dict[str, Any]]:
@@ -39,9 +60,35 @@ def _findings() -> Iterator[dict[str, Any]]:
         yield _finding(part["name"], part["ok"], part["detail"])
     if not all(part["ok"] for part in status["parts"]):
         return
+    yield from _drift(client)
     for app in client.every("apps"):
         for environment in client.get("apps", app["name"], "environments"):
             yield from _environment(client, app["name"], environment)
+
+
+def _drift(client: Client) -> Iterator[dict[str, Any]]:
+    """What differs from what should be; what this very look put right is told, too."""
+    try:
+        report = client.get("system", "drift")
+    except CliError as error:
+        if error.code == exits.REFUSED and "operator" in error.message:
+            return  # from elsewhere: only the operator sees the whole machine
+        yield _finding("machine", False, f"could not be compared with the database: {error.message}")
+        return
+    for one in report["findings"]:
+        detail = f"{one['what']}{': ' + one['detail'] if one['detail'] else ''}"
+        yield _finding(_whose(one), False, detail) | {"drift": one}
+    if report["more"]:
+        yield _finding("machine", False, f"and {report['more']} more differences")
+    for one in report["repairs"]:
+        if one["at"] >= report["began"]:
+            yield _finding(_whose(one), True, one["what"]) | {"drift": one}
+    if not report["findings"]:
+        yield _finding("machine", True, f"is as the database says (looked at in {report['seconds']:.1f} s)")
+
+
+def _whose(one: dict[str, Any]) -> str:
+    return f"{one['app']} ({one['environment']})" if one["app"] else "machine"
 
 
 def _environment(client: Client, app: str, environment: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 import structlog
 
@@ -23,6 +24,10 @@ class HostWatch:
         self._hub = hub
         self._waiting: dict[tuple[WorkKind, int], set[asyncio.Event]] = defaultdict(set)
         self._exits = asyncio.Event()
+        self.on_change: Callable[[int], None] = lambda environment_id: None
+        """Called with an environment of which an instance started or ended."""
+        self.on_return: Callable[[], None] = lambda: None
+        """Called when the host agent may have been away: everything may have changed."""
 
     async def work(self, kind: WorkKind, work_id: int) -> Work:
         """Wait until a piece of work has ended (or is unknown); → how. Rides out a host agent that restarts."""
@@ -56,6 +61,7 @@ class HostWatch:
                 for hint in hints:
                     hint.set()
             self._exits.set()
+            self.on_return()
             await asyncio.sleep(0.5)
 
     def _take(self, changed: Changed) -> None:
@@ -64,6 +70,7 @@ class HostWatch:
                 hint.set()
         if changed.instance:
             self._hub.publish(f"environment:{changed.instance.environment}")
+            self.on_change(changed.instance.environment)
         if changed.exit or not changed.unit:
             self._exits.set()
 

@@ -1,13 +1,33 @@
 """Starting instances, naming them to nginx, counting what they still answer: for deployments and for settling."""
 
 from slipway.apps.models import App, Environment
+from slipway.builds import store as builds
 from slipway.deployments.tools import Tools
-from slipway.host.protocol import Limits, PutSite, StartInstances, StopInstances
+from slipway.host.protocol import Limits, PutRelease, PutSite, StartInstances, StopInstances
 from slipway.processes.service import wanted
 from slipway.releases.models import Release
 from slipway.routing import sockets
 from slipway.routing.models import Slot
 from slipway.settings import RANKS
+
+
+async def put_release(tools: Tools, app: App, environment: Environment, generation: int, release: Release) -> None:
+    """Write the release's launcher file."""
+    async with tools.db.connection() as connection:
+        build = await builds.get_build(connection, release.build_id)
+        variables = await tools.releases.variables(connection, app, environment, release)
+    assert build.plan is not None
+    await tools.host.call(
+        PutRelease(
+            environment=environment.id,
+            release=release.number,
+            generation=generation,
+            build=release.build_id,
+            plan=build.plan,
+            processes=release.processes,
+            variables=variables,
+        )
+    )
 
 
 async def start_instances(

@@ -82,20 +82,14 @@ class Runner:
                 await asyncio.sleep(1)
 
     async def _take_up(self) -> None:
-        """After a start: go on with active deployments, settle every environment, end work that nobody knows."""
+        """After a start: go on with active deployments, end work that nobody knows. The rest is the reconciler's."""
         async with self._tools.db.connection() as connection:
             open_deployments = await store.list_open(connection)
-            environments = await apps_store.list_all_environments(connection)
         for deployment in open_deployments:
             self._tools.logs.begin_deployment(deployment.id)
             if deployment.state is not State.QUEUED:
                 self._launch(deployment)
         await settling.stop_strange_work(self._tools)
-        under_way = {one.environment_id for one in open_deployments if one.state is not State.QUEUED}
-        for environment in environments:
-            # One with a deployment under way is settled at that deployment's end.
-            if not environment.deleting_at and environment.id not in under_way:
-                self._settler.ask(environment.id)
 
     async def _begin_queued(self) -> None:
         async with self._tools.db.connection() as connection:

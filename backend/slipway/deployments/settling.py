@@ -1,6 +1,7 @@
 """Make what runs what should run: level-triggered, from the tables, whatever happened before.
 
-Called at start, after every deployment, when a slot's time has come and when a scale changed.
+Called after every deployment, when a slot's time has come, when a scale changed, and where the reconciler found that
+something differs.
 """
 
 import asyncio
@@ -125,11 +126,11 @@ async def _start_missing(tools: Tools, app: App, environment: Environment, live:
 
 
 def _instances(box: Box, slot: Slot) -> Counter[str]:
-    """How many instances of each process run in a slot."""
+    """How many instances of each process run in a slot, or start again by themselves."""
     return Counter(
         one.instance.process
         for one in box.instances
-        if (one.instance.release, one.instance.generation) == (slot.release_number, slot.generation)
+        if one.runs and (one.instance.release, one.instance.generation) == (slot.release_number, slot.generation)
     )
 
 
@@ -155,10 +156,8 @@ async def _wait_until_left(tools: Tools, environment: Environment, slot: Slot, s
 
 async def _start_warm(tools: Tools, environment: Environment, slot: Slot, box: Box) -> None:
     """A standby that is gone (after a reboot, say) is not started again: it is given up."""
-    if not any(
-        (one.instance.release, one.instance.generation) == (slot.release_number, slot.generation)
-        for one in box.instances
-    ):
+    if not _instances(box, slot):
+        await stop_slot(tools, environment.generation, slot)
         async with tools.db.transaction() as connection:
             await routing.free_slot(connection, environment.id, slot.number)
 

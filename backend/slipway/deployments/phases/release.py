@@ -1,10 +1,10 @@
 """Freeze the release, write what its launcher reads, and run the release command once."""
 
-from slipway.builds import store as builds
 from slipway.deployments import store
+from slipway.deployments.instances import put_release
 from slipway.deployments.models import Kind
 from slipway.deployments.tools import Attempt, Failed, Tools, record, say
-from slipway.host.protocol import Limits, PutRelease, StartReleaseCommand, WorkKind, WorkState
+from slipway.host.protocol import Limits, StartReleaseCommand, WorkKind, WorkState
 from slipway.releases import store as releases
 from slipway.releases.models import Release
 
@@ -15,29 +15,10 @@ COMMAND_SECONDS = 1800
 
 async def release(tools: Tools, attempt: Attempt) -> None:
     made = await _take_release(tools, attempt)
-    await put_release(tools, attempt, made)
+    await put_release(tools, attempt.app, attempt.environment, attempt.generation, made)
     # The same build with other variables has had its migrations: the command belongs to new commits.
     if attempt.deployment.kind is Kind.DEPLOY and "release" in made.processes:
         await _run_command(tools, attempt, made)
-
-
-async def put_release(tools: Tools, attempt: Attempt, made: Release) -> None:
-    """Write the launcher file."""
-    async with tools.db.connection() as connection:
-        build = await builds.get_build(connection, made.build_id)
-        variables = await tools.releases.variables(connection, attempt.app, attempt.environment, made)
-    assert build.plan is not None
-    await tools.host.call(
-        PutRelease(
-            environment=attempt.environment.id,
-            release=made.number,
-            generation=attempt.generation,
-            build=made.build_id,
-            plan=build.plan,
-            processes=made.processes,
-            variables=variables,
-        )
-    )
 
 
 async def _take_release(tools: Tools, attempt: Attempt) -> Release:

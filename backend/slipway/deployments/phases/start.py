@@ -5,9 +5,8 @@ import asyncio
 from slipway import clock
 from slipway.builds import store as builds
 from slipway.deployments import store
-from slipway.deployments.instances import open_connections, start_instances, stop_slot
+from slipway.deployments.instances import open_connections, put_release, start_instances, stop_slot
 from slipway.deployments.models import Kind
-from slipway.deployments.phases.release import put_release
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, record, say
 from slipway.host.protocol import PutSlot
 from slipway.plan import Plan
@@ -37,7 +36,7 @@ async def start(tools: Tools, attempt: Attempt) -> None:
         own = await _take_slot(tools, attempt, release, slots)
     if own.role is not SlotRole.INCOMING:
         return
-    await put_release(tools, attempt, release)
+    await put_release(tools, attempt.app, attempt.environment, attempt.generation, release)
     if release.settings.stop_then_start:
         await _stop_live(tools, attempt, slots)
     await _serve(tools, attempt, release, own)

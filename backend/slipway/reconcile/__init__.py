@@ -1,0 +1,1 @@
+"""What should be by the database, compared with what the machine shows: repaired, or told to a person."""
