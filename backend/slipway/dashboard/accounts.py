@@ -1,5 +1,6 @@
 """Setting up, signing in and out, and the account's own page."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -11,10 +12,12 @@ from slipway.accounts.service import SETUP_LINK_OVER, Accounts
 from slipway.certificates.service import Certificates, CertificateView
 from slipway.errors import Forbidden, NotFound, SlipwayError
 from slipway.events.models import Actor
+from slipway.reconcile.models import Finding
+from slipway.reconcile.service import Reconciler
 from slipway.settings import Settings
 from slipway.teams.service import Teams
 from slipway.web.addresses import client_address
-from slipway.web.callers import Caller
+from slipway.web.callers import Caller, Rank
 from slipway.web.context import find_caller, get_session
 from slipway.web.path import Id
 from slipway.web.policies import Policy
@@ -98,9 +101,17 @@ async def sign_out(request: AnyRequest, accounts: Accounts, settings: Settings) 
 
 @get("/account", policy=Policy.SIGNED_IN)
 async def show_account(
-    request: AnyRequest, caller: Caller, accounts: Accounts, teams: Teams, certificates: Certificates
+    request: AnyRequest,
+    caller: Caller,
+    accounts: Accounts,
+    teams: Teams,
+    certificates: Certificates,
+    reconciler: Reconciler,
 ) -> Template:
-    return await _draw_account(request, _own(caller), accounts, teams, {}, certificate=await certificates.of_panel())
+    owns = max(caller.ranks.values(), default=0) >= Rank.OWNER
+    drift = [one for one in reconciler.report().findings if one.environment_id is None] if owns else []
+    certificate = await certificates.of_panel()
+    return await _draw_account(request, _own(caller), accounts, teams, {}, certificate=certificate, drift=drift)
 
 
 @get(["/account/tokens", "/account/password"], policy=Policy.SIGNED_IN, sync_to_thread=False)
@@ -151,6 +162,7 @@ async def _draw_account(
     errors: dict[str, str],
     *,
     secret: Secret | None = None,
+    drift: Sequence[Finding] = (),
     name: str = "",
     status: int = 200,
     certificate: CertificateView | None = None,
@@ -164,6 +176,7 @@ async def _draw_account(
         tokens=await accounts.list_tokens(account_id),
         secret=secret,
         certificate=certificate,
+        drift=drift,
         values={"name": name},
         errors=errors,
     )

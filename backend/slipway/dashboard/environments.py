@@ -1,6 +1,7 @@
 """An environment's overview; making one, deleting one, changing its settings and the number of its instances."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +25,8 @@ from slipway.events.models import Actor
 from slipway.metrics.service import Metrics
 from slipway.processes.models import ProcessState
 from slipway.processes.service import Processes
+from slipway.reconcile.models import Finding
+from slipway.reconcile.service import Reconciler
 from slipway.releases.service import Releases
 from slipway.repository import check_branch
 from slipway.routing.service import Routing
@@ -221,9 +224,11 @@ async def show_settings(
     frames: Frames,
     releases: Releases,
     disks: Disks,
+    reconciler: Reconciler,
 ) -> Template:
-    values = _stored(app, environment)
-    return await _draw_settings(request, await frames.of(caller, app, environment), releases, disks, values, {})
+    frame, values = await frames.of(caller, app, environment), _stored(app, environment)
+    drift = reconciler.findings_of(environment.id)
+    return await _draw_settings(request, frame, releases, disks, values, {}, drift)
 
 
 def _stored(app: App, environment: Environment) -> dict[str, Any]:
@@ -345,6 +350,7 @@ async def _draw_settings(
     disks: Disks,
     values: dict[str, Any],
     errors: dict[str, str],
+    drift: Sequence[Finding] = (),
     status: int = 200,
 ) -> Template:
     newer = await releases.newer(frame.environment, frame.live) if frame.live and not frame.going else None
@@ -353,6 +359,7 @@ async def _draw_settings(
         values=values,
         errors=errors,
         newer=newer.settings if newer else [],
+        drift=drift,
         usage=await disks.usage_of(frame.app),
         file_systems=disks.file_systems(),
     )

@@ -9,6 +9,7 @@ from tests.integration.api.conftest import Panel
 
 from slipway.apps.service import CHANGED_VARIABLES
 from slipway.dashboard.variables import BODY
+from slipway.host.protocol import Compare, Drift, Drifted, DriftKind, Thing, Verb
 from slipway.web.csrf import token_for
 
 OVERVIEW = "/apps/blog/production"
@@ -148,3 +149,28 @@ async def test_an_old_settings_page_puts_nothing_back_that_somebody_else_changed
         kept = await source(owner)
         assert (kept["repository"], kept["branch"]) == (moved["repository"], "mine")
         assert (kept["base_directory"], kept["own"]) == ("web", "mine"), "only what was edited"
+
+
+async def test_what_was_changed_on_the_server_stands_on_the_pages_it_concerns(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = await cast.slipway.apps.get_environment(await cast.slipway.apps.get_app("blog"))
+    found = (
+        Drifted(DriftKind.CHANGED, Thing.SITE, "/sites/of-blog.conf", environment.id, diff="-<was>\n+<is>"),
+        Drifted(DriftKind.CHANGED, Thing.OWN, "/own/nginx.conf", diff="+secret-of-the-machine"),
+    )
+
+    async def answer(verb: Verb) -> Drift:
+        assert isinstance(verb, Compare)
+        return Drift(tuple(one for one in found if one.environment is not None or verb.whole))
+
+    monkeypatch.setattr(cast.slipway.host, "call", answer)
+    await cast.slipway.reconciler.look()
+    async with cast.client("viewer") as viewer, cast.client("owner") as owner:
+        settings = (await viewer.get(OVERVIEW + "/settings")).text
+        assert "/sites/of-blog.conf" in settings
+        assert "+&lt;is&gt;" in settings
+        assert "/own/nginx.conf" not in settings
+        assert "/own/nginx.conf" in (await owner.get("/account")).text
+        assert "/own/nginx.conf" not in (await viewer.get("/account")).text
+        assert "secret-of-the-machine" not in (await owner.get("/account")).text
