@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import date
 
-from tests.benchmarks import crowd, deploying, memory, servers, streams, switches, throughput, ticking
+from tests.benchmarks import crowd, deploying, memory, reconciling, servers, streams, switches, throughput, ticking
 from tests.benchmarks.bench_box import BenchBox, bench_box
 from tests.benchmarks.figures import Section
 from tests.integration.conftest import CHECKOUT
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Measure] = {
     "ticking": ticking.measure,
     "install": servers.install,
     "server-memory": servers.memory,
+    "reconciling": reconciling.measure,
 }
 REPORT = CHECKOUT / "docs/BENCHMARKS.md"
 

@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,9 +140,12 @@ def _family(pid: int) -> list[int]:
 
 
 @contextmanager
-def bench_box() -> Iterator[BenchBox]:
+def bench_box(prepare: Callable[[Path, int], None] | None = None) -> Iterator[BenchBox]:
+    """`prepare(state, port)` may write settings before anything is there."""
     box = fresh_box()
     try:
+        if prepare is not None:
+            prepare(box.state, box.port)
         install = [str(CHECKOUT / "install.sh"), "--try", "--state", str(box.state), "--port", str(box.port), "--tls"]
         ended = run(*install, timeout=900)
         if ended.returncode != 0:
@@ -152,5 +155,5 @@ def bench_box() -> Iterator[BenchBox]:
         yield bench
     finally:
         if (box.state / "bin/slipway").exists():
-            box.slipway("down")
+            box.slipway("down", timeout=600)
         shutil.rmtree(box.state)
