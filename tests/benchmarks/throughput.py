@@ -171,7 +171,8 @@ def _write_sites(settings: Settings, environments: int, upstream_port: int) -> N
             slots=[{"number": slot, "ports": [upstream_port]} for slot in SLOTS],
             listens=[Words(f"{settings.http.address}:{settings.http.port}")],
             listens_ipv6=[],
-            hostnames=Words(hostname),
+            hostnames=[hostname],
+            certificates=settings.paths.nginx / "certificates",
             live=settings.paths.live,
             snippets=settings.paths.nginx / "snippets",
         )
@@ -185,6 +186,7 @@ def _write_sites(settings: Settings, environments: int, upstream_port: int) -> N
     fixed, changed = re.subn(r"location / \{\n.*?\n    \}\n", location, equal, count=1, flags=re.DOTALL)
     assert changed == 1, "the template has no `location /` any more"
     (sites / "fixed.conf").write_text(fixed)
+    settings.paths.nginx_sites.write_text("".join(f"include {file};\n" for file in sites.iterdir()))
 
 
 @contextmanager
