@@ -5,6 +5,7 @@ import pytest
 from tests.vps.outside import agrees, ask, base_of, deploy_hello
 from tests.vps.servers import Server
 
+SETTINGS = "backend/slipway/settings.py"
 NEXT = "/root/next"
 """Another state of Slipway's code, as a checkout."""
 
@@ -19,6 +20,9 @@ def upgradable(server: Server, hello: str) -> Server:
     count = server.must("sh", "-c", f"ls {NEXT}/migrations | grep -c ^0").strip()
     added = f"{NEXT}/migrations/{int(count) + 1:04}_add_nothing.sql"
     server.put(added, "CREATE TABLE only_of_the_next_release ();\n")
+    # A setting that the release before does not know.
+    server.must("sed", "-i", 's/^    prefix: str = ""$/&\\n    only_of_the_next: int = 1/', f"{NEXT}/{SETTINGS}")
+    server.must("grep", "-q", "only_of_the_next", f"{NEXT}/{SETTINGS}")
     return server
 
 

@@ -1,6 +1,7 @@
 """`slipway server install`: from a release in /opt/slipway to a panel that answers. Again: repairs, or upgrades."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,26 @@ SETTINGS = Path("/etc/slipway/slipway.toml")
 
 def install(*, address: str | None, base_domain: str | None, acme_server: str | None, email: str | None) -> None:
     """Raises SlipwayError with what is in the way; what ran before goes on."""
-    settings = _settings(address, base_domain, acme_server, email)
+    with _put_back_on_failure():
+        settings = _install(_settings(address, base_domain, acme_server, email))
+    print(f"address {settings.panel_url}")
+    if not certificate.names_own(settings.paths.tls, settings.http.panel).exists():
+        print(f"fingerprint {certificate.fingerprint(settings)}")
+
+
+@contextlib.contextmanager
+def _put_back_on_failure() -> Iterator[None]:
+    """The settings as they were: the old release refuses what only the new one knows."""
+    before = SETTINGS.read_bytes() if SETTINGS.exists() else None
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            files.replace(SETTINGS, before, mode=0o644)
+        raise
+
+
+def _install(settings: Settings) -> Settings:
     machine = Machine(settings)
     fresh_code = machine.is_running()
     starting.provision(machine, settings)
@@ -32,9 +52,7 @@ def install(*, address: str | None, base_domain: str | None, acme_server: str | 
     with upgrading.put_back_on_failure(machine, settings) if fresh_code else contextlib.nullcontext():
         starting.start_units(machine, settings, fresh_code=fresh_code)
         starting.await_panel(settings.paths.tls, machine, settings)
-    print(f"address {settings.panel_url}")
-    if not certificate.names_own(settings.paths.tls, settings.http.panel).exists():
-        print(f"fingerprint {certificate.fingerprint(settings)}")
+    return settings
 
 
 def _settings(address: str | None, base_domain: str | None, acme_server: str | None, email: str | None) -> Settings:
