@@ -8,7 +8,7 @@ try: ## Run Slipway on this machine, in ./.slipway
 
 # Most of a test's time is waiting (for builds, health checks, drains): two processes share what files there are.
 test: .venv packages ui/node_modules ## Every test, or TESTS=path; the browser's use Debian's chromium
-	$(PYTHON) -m pytest $(or $(TESTS),--numprocesses=2 --dist=loadfile)
+	$(PYTHON) -m pytest $(or $(TESTS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder)
 
 SYSTEMS = debian-12 debian-13
 vps: .venv ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots

@@ -36,7 +36,7 @@ def test_where_an_app_comes_from_is_changed_in_its_settings(
     page.get_by_label("Branch", exact=True).fill("-bad")
     page.get_by_label("Branch of production").fill("..")
     page.get_by_label("Base directory").fill("../elsewhere")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     for field in ("repository", "app_branch", "branch", "base_directory"):
         expect(page.locator(f"#wrong-{field}")).to_be_visible()
     expect(page.get_by_label("Repository")).to_have_value("ext::sh -c id")
@@ -47,7 +47,7 @@ def test_where_an_app_comes_from_is_changed_in_its_settings(
     page.get_by_label("Base directory").fill("")
     if scripts:
         visitor.check_width()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("The next deployment comes from there")).to_be_visible()
     expect(page.get_by_label("Branch", exact=True)).to_have_value("main")
     shown = box.json("apps", "show", name)

@@ -270,7 +270,7 @@ def test_variables_are_pasted_shown_changed_and_removed_together(
     visitor.go("/apps/valued/production/variables")
     page.get_by_text("Paste a .env file").click()
     page.get_by_label("Lines of KEY=value").fill(DOTENV)
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#variable-TWO")).to_be_visible()
     visitor.check_width()
 
@@ -278,7 +278,7 @@ def test_variables_are_pasted_shown_changed_and_removed_together(
     expect(page.get_by_label("Value of TWO")).to_have_value("two\nlines")
     page.get_by_label("New value of ONE").fill("uno")
     page.locator("#variable-THREE .removal").click()
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator("#variable-THREE")).to_have_count(0)
     page.get_by_role("link", name="Show ONE").click()
     expect(page.get_by_label("Value of ONE")).to_have_value("uno")
@@ -286,7 +286,7 @@ def test_variables_are_pasted_shown_changed_and_removed_together(
     expect(page.get_by_label("Value of TWO")).to_have_value("two\nlines")
 
     page.get_by_label("Key of a new variable").first.fill("PORT")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".wrong")).to_contain_text("set by Slipway")
     expect(page.get_by_label("Key of a new variable").first).to_have_value("PORT")
 
@@ -302,7 +302,7 @@ def test_a_wrong_key_marks_its_own_line_and_no_other(
     keys = page.get_by_label("Key of a new variable")
     keys.nth(0).fill("GOOD")
     keys.nth(1).fill("1BAD-key")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".wrong")).to_have_count(1)
     expect(page.locator(".wrong")).to_contain_text("must begin with a letter or _")
     expect(page.locator("[aria-invalid]")).to_have_count(1)

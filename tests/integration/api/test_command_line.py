@@ -196,7 +196,8 @@ async def test_deletion_is_waited_for_until_nothing_is_left(cast: Panel) -> None
 
 
 async def test_what_is_not_slipway_is_told_in_one_line(tmp_path: Path) -> None:
-    async def say_hello(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def say_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
         writer.close()
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from tests.integration.conftest import Box, run
+from tests.integration.deployments.helpers import until
 
 
 def ask(box: Box, path: str, *options: str, hostname: str = "localhost") -> str:
@@ -57,7 +58,9 @@ def test_who_answered_is_said_on_the_unix_socket_only(box: Box) -> None:
 def test_a_client_cannot_choose_its_own_address(box: Box) -> None:
     marker = f"/forged-{time.time_ns()}"
     ask(box, marker, "--header", "X-Forwarded-For: 203.0.113.9")
-    line = next(line for line in (box.state / "var/log/slipway/access.log").read_text().splitlines() if marker in line)
+    log = box.state / "var/log/slipway/access.log"
+    until(lambda: marker in log.read_text(), "nginx has written who asked, which it does after its answer")
+    line = next(line for line in log.read_text().splitlines() if marker in line)
     assert '"client":"127.0.0.1"' in line
 
 

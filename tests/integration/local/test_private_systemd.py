@@ -169,7 +169,6 @@ def test_two_beside_each_other_share_no_port_user_or_name(state: State) -> None:
         try:
             one, two = begin(state), begin(other)
             assert one.id != two.id
-            assert one.http.port != two.http.port or one.http.port == 8080  # nothing listens there yet
             assert one.apps.first_port + one.apps.places * 24 <= two.apps.first_port or (
                 two.apps.first_port + two.apps.places * 24 <= one.apps.first_port
             )
