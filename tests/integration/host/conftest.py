@@ -78,12 +78,14 @@ class Rig:
     box: Any
     host: Host
     repository: Path
-    fetched: set[int] = field(default_factory=set)
-    """Apps that have a mirror now."""
 
     @property
     def state(self) -> Path:
         return Path(self.box.state)
+
+    def mirrors(self) -> set[int]:
+        """The apps that have one."""
+        return {int(path.name) for path in (self.state / "var/lib/slipway/mirrors").iterdir() if path.name.isdigit()}
 
     def kill_agent(self) -> None:
         self.box.enter("systemctl", "--user", "kill", "--signal=KILL", f"{self.prefix}-host.service")
@@ -107,7 +109,6 @@ class Rig:
 
     async def fetch(self, app: int, branch: str = "main", commit: str | None = None, repository: str = "") -> Work:
         number = next(numbers)
-        self.fetched.add(app)
         await self.host.call(
             StartFetch(number, app, repository or str(self.repository), branch, commit),
         )
@@ -272,8 +273,9 @@ async def rig(box: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     made = Rig(box, Host(Path(box.state) / "run/slipway/host.sock"), repository)
     daemon = [f"{made.prefix}-{name}" for name in ("daemon.service", "web.socket", "admin.socket")]
     box.enter("systemctl", "--user", "stop", *daemon)
+    before = made.mirrors()
     yield made
-    for app in made.fetched:
+    for app in made.mirrors() - before:
         await made.host.call(RemoveMirror(app))
     box.enter("systemctl", "--user", "start", *reversed(daemon))
 
