@@ -38,7 +38,7 @@ import glob, json, re
 held = {}
 for folder in glob.glob("/proc/[0-9]*"):
     try:
-        unit = re.search(r"([^/\\n]+\\\\.(?:service|scope))", open(folder + "/cgroup").read())
+        unit = re.search(r"([^/\\n]+\\.(?:service|scope))", open(folder + "/cgroup").read())
         pss = re.search(r"^Pss: +(\\d+)", open(folder + "/smaps_rollup").read(), re.M)
     except OSError:
         continue
