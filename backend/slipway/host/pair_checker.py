@@ -8,7 +8,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 from cryptography import x509
@@ -16,21 +15,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from slipway.host.certifier.order import Facts
+
 SKEW = timedelta(hours=1)
-LAST_MOMENT = 253402300799
-"""The end of the year 9999."""
 LEAST_RSA_BITS = 2048
 LEAST_CURVE_BITS = 224
 _SPKI = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """Of a certificate. Times are in seconds since the epoch."""
-
-    issuer: Annotated[str, msgspec.Meta(max_length=200)]
-    serial: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
-    not_before: Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
-    not_after: Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
 
 
 class Unusable(Exception):

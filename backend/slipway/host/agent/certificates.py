@@ -14,8 +14,7 @@ import msgspec
 from slipway.errors import HostRefused, Invalid
 from slipway.host.agent import files, results, sites, units
 from slipway.host.agent.box import CERTBOT_USER, CHECK_USER, Box
-from slipway.host.certifier.order import MAX_RESULT_BYTES, CertificateOrder, CertificateResult, result_name
-from slipway.host.pair_checker import Facts
+from slipway.host.certifier.order import MAX_RESULT_BYTES, CertificateOrder, CertificateResult, Facts, result_name
 from slipway.host.protocol import (
     CertificateFacts,
     Done,

@@ -1,6 +1,11 @@
 """What one certificate is to be, and what came of it: JSON between the host agent and the certifier."""
 
+from typing import Annotated
+
 import msgspec
+
+LAST_MOMENT = 253402300799
+"""The end of the year 9999."""
 
 
 class CertificateOrder(msgspec.Struct, frozen=True):
@@ -31,6 +36,15 @@ class CertificateResult(msgspec.Struct, frozen=True):
     reason: str | None = None
     not_before_seconds: int = 0
     """The authority wants to be left alone for so long."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Of a certificate that was checked. Times are in seconds since the epoch."""
+
+    issuer: Annotated[str, msgspec.Meta(max_length=200)]
+    serial: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{1,64}\Z")]
+    not_before: Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
+    not_after: Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
 
 
 MAX_RESULT_BYTES = 131_072
