@@ -1,5 +1,5 @@
-"""Certificates of hostnames: obtained by a unit that may use the network, checked by one that may do nothing, and only
-then put where nginx reads them.
+"""Certificates of hostnames: obtained by a unit that may use the network (`work`), checked by one that may do nothing,
+and only then put where nginx reads them.
 
 `tls/names/<hostname>.pem` holds chain and key in one file, so that one rename changes both. Each server block includes
 `nginx/certificates/<hostname>.conf` where that is there: a site need not be written anew when its name gets a
@@ -12,21 +12,11 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import HostRefused, Invalid
-from slipway.host.agent import files, results, sites, units
-from slipway.host.agent.box import CERTBOT_USER, CHECK_USER, Box
-from slipway.host.certifier.order import MAX_RESULT_BYTES, CertificateOrder, CertificateResult, Facts, result_name
-from slipway.host.protocol import (
-    CertificateFacts,
-    Done,
-    InstallCertificate,
-    Limits,
-    ObtainCertificate,
-    RemoveCertificate,
-    WorkKind,
-)
+from slipway.host.agent import files, results, sites
+from slipway.host.agent.box import CHECK_USER, Box
+from slipway.host.certifier.order import Facts, result_name
+from slipway.host.protocol import CertificateFacts, Done, InstallCertificate, RemoveCertificate
 
-LIMITS = Limits(memory=512, tasks=32)
-SECONDS = 480
 MAX_FACTS = 4096
 MAX_CERTIFICATES = 8
 """In one chain."""
@@ -35,51 +25,9 @@ _CHAIN = re.compile(rf"(?:\n*{_BLOCK.format('CERTIFICATE')}){{1,{MAX_CERTIFICATE
 _KEY = re.compile(_BLOCK.format("(?:EC )?PRIVATE KEY"))
 
 
-async def obtain(box: Box, verb: ObtainCertificate) -> Done:
-    """Start certbot for one hostname. Again for the same id: nothing changes until that was stopped."""
-    _check_hostname(verb.hostname)
-    unit = box.names.work(WorkKind.CERTIFICATE, verb.id)
-    if box.has_unit(unit):
-        if box.systemd.state(unit).started > 0:
-            return Done()
-        await box.end_unit(unit)
-    settings = box.settings.certificates
-    state, folder = box.paths.certbot / "state", box.paths.certbot / "results"
-    order = CertificateOrder(
-        id=verb.id,
-        hostname=verb.hostname,
-        server=settings.acme_server,
-        email=settings.email,
-        trusted=settings.trusted,
-        state=str(state),
-        webroot=str(box.paths.acme),
-        results=str(folder),
-    )
-    order_file = box.paths.orders / f"{unit}.json"
-    files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.group(CERTBOT_USER))
-    sizes = results.Sizes(LIMITS.memory, LIMITS.tasks, SECONDS)
-    files.write(results.sizes_file(box, unit), msgspec.json.encode(sizes), mode=0o600)
-    work = units.Work(
-        unit=unit,
-        title=f"certificate {verb.id}",
-        identifier=f"certificate-{verb.id}",
-        account=box.own_account(CERTBOT_USER),
-        slice=box.names.builds_slice,
-        command=(str(box.units.python), "-I", "-m", "slipway.host.certifier", str(order_file)),
-        limits=LIMITS,
-        seconds=SECONDS,
-        umask="0022",  # nginx reads the challenge
-        readable=(str(order_file), f"-{settings.trusted}"),
-        writable=(str(state), str(folder), str(box.paths.acme)),
-    )
-    box.put_unit(unit, box.units.work(work))
-    await box.systemd.start(unit)
-    return Done()
-
-
 async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
-    """Put what `obtain` left into place, if it is what it should be; nginx serves it when this answers."""
-    _check_hostname(verb.hostname)
+    """Put what certbot left into place, if it is what it should be; nginx serves it when this answers."""
+    sites.check_hostname(verb.hostname)
     pair = _pair(box, verb.id)
     facts = await _check(box, verb.hostname, pair)
     pem, name_it = pair_file(box, verb.hostname), _snippet(box, verb.hostname)
@@ -100,7 +48,7 @@ async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
 
 async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
     """nginx is not told: what it holds in memory goes with its site, or with the next reload."""
-    _check_hostname(verb.hostname)
+    sites.check_hostname(verb.hostname)
     async with box.lock("nginx"):
         _remove(box, verb.hostname)
     return Done()
@@ -121,11 +69,6 @@ def forget_result(box: Box, number: int) -> None:
     files.remove_hostile(box.paths.certbot / "results", result_name(number))
 
 
-def read_result(box: Box, number: int) -> CertificateResult:
-    text = files.read_hostile(box.paths.certbot / "results", result_name(number), limit=MAX_RESULT_BYTES)
-    return msgspec.json.decode(text, type=CertificateResult)
-
-
 def _remove(box: Box, hostname: str) -> None:
     files.remove(_snippet(box, hostname))
     files.remove(pair_file(box, hostname))
@@ -135,16 +78,11 @@ def _snippet(box: Box, hostname: str) -> Path:
     return box.paths.nginx / "certificates" / f"{hostname}.conf"
 
 
-def _check_hostname(hostname: str) -> None:
-    if not sites.HOSTNAME.fullmatch(hostname):
-        raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
-
-
 def _pair(box: Box, number: int) -> str:
     """Chain and key as certbot's user left them, if they are nothing but that. Raises HostRefused."""
     try:
-        result = read_result(box, number)
-    except (OSError, Invalid, msgspec.MsgspecError) as error:
+        result = results.read_certificate(box, number)
+    except (OSError, Invalid, *files.UNREADABLE) as error:
         raise HostRefused(f"there is no certificate to be installed: {error}", reason="conflict") from error
     if not result.ok or not _CHAIN.fullmatch(result.chain) or not _KEY.fullmatch(result.key):
         raise HostRefused("what certbot left is not a chain of certificates and a key", reason="failed")
@@ -169,7 +107,7 @@ async def _check(box: Box, hostname: str, pair: str) -> Facts:
             raise HostRefused(f"The new certificate is not used: {words or error}", reason="failed") from error
         with output.open("rb") as facts:
             return msgspec.json.decode(facts.read(MAX_FACTS), type=Facts)
-    except msgspec.MsgspecError as error:
+    except files.UNREADABLE as error:
         raise HostRefused(f"what the new certificate holds could not be found out: {error}") from error
     finally:
         box.remove_unit(unit)

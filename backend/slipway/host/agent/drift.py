@@ -356,7 +356,7 @@ def _site(box: Box, wanted: WantedEnvironment) -> Iterator[Drifted]:
 
 def put_site(box: Box, wanted: WantedEnvironment) -> PutSite:
     for hostname in wanted.hostnames:
-        sites.check_hostname(box, hostname)
+        sites.check_hostname_of_app(box, hostname)
     return PutSite(wanted.environment, wanted.place, wanted.hostnames, False, wanted.web_count)
 
 

@@ -162,12 +162,17 @@ def _build_result(box: Box, sizes: Sizes, exited_well: bool) -> Work:
 
 def _certificate_result(box: Box, number: int, exited_well: bool) -> Work:
     """What it holds is checked when it is installed."""
-    text = files.read_hostile(box.paths.certbot / "results", certificate_name(number), limit=MAX_CERTIFICATE_BYTES)
-    result = msgspec.json.decode(text, type=CertificateResult)
+    result = read_certificate(box, number)
     if exited_well and result.ok:
         return Work(WorkState.ENDED, ok=True)
     reason = line(result.reason or "No certificate could be obtained.", MAX_REASON)
     return Work(WorkState.ENDED, reason=reason, wait_seconds=max(0, min(result.not_before_seconds, LONGEST_WAIT)))
+
+
+def read_certificate(box: Box, number: int) -> CertificateResult:
+    """As certbot's user left it. Raises OSError, Invalid, files.UNREADABLE."""
+    text = files.read_hostile(box.paths.certbot / "results", certificate_name(number), limit=MAX_CERTIFICATE_BYTES)
+    return msgspec.json.decode(text, type=CertificateResult)
 
 
 def _let_nginx_in(box: Box, build: int, *, has_processes: bool) -> None:

@@ -132,7 +132,7 @@ HANDLERS: dict[type[Verb], Handler] = {
     DeleteCache: removal.delete_cache,
     Inspect: inspection.inspect,
     Exits: exits.list_and_acknowledge,
-    ObtainCertificate: certificates.obtain,
+    ObtainCertificate: work.start_certificate,
     InstallCertificate: certificates.install,
     RemoveCertificate: certificates.remove_verb,
     ReadUsage: usage.read,

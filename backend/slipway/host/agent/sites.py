@@ -34,7 +34,7 @@ ASK = f"GET /configuration HTTP/1.0\r\nHost: {OWN_NAME}\r\n\r\n".encode()
 async def put(box: Box, verb: PutSite) -> Done:
     environment = box.state.at_place(verb.environment, verb.place)
     for hostname in verb.hostnames:
-        check_hostname(box, hostname)
+        check_hostname_of_app(box, hostname)
     text = wanted_text(box, verb)
     async with box.lock("nginx"):
         there = read(str(site_file(box, environment.environment)))
@@ -46,9 +46,13 @@ async def put(box: Box, verb: PutSite) -> Done:
     return Done()
 
 
-def check_hostname(box: Box, hostname: str) -> None:
+def check_hostname(hostname: str) -> None:
     if not HOSTNAME.fullmatch(hostname):
         raise HostRefused(f"{hostname[:80]!r} is not a host name", reason="invalid")
+
+
+def check_hostname_of_app(box: Box, hostname: str) -> None:
+    check_hostname(hostname)
     if hostname in (box.settings.http.panel, OWN_NAME):
         raise HostRefused(f"{hostname} is Slipway's own name, and no app's", reason="invalid")
 

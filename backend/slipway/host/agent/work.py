@@ -10,15 +10,17 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import HostRefused
-from slipway.host.agent import certificates, exits, files, local_repositories, results, trash, units
-from slipway.host.agent.box import FETCH_USER, Box
+from slipway.host.agent import certificates, exits, files, local_repositories, results, sites, trash, units
+from slipway.host.agent.box import CERTBOT_USER, FETCH_USER, Box
 from slipway.host.agent.releases import check_variables
 from slipway.host.agent.systemd import UnitState
+from slipway.host.certifier.order import CertificateOrder
 from slipway.host.fetcher.order import FetchOrder
 from slipway.host.protocol import (
     Done,
     FindWork,
     Limits,
+    ObtainCertificate,
     StartBuild,
     StartFetch,
     StartReleaseCommand,
@@ -32,6 +34,8 @@ from slipway.repository import check_branch, check_repository
 
 FETCH_LIMITS = Limits(memory=1024, tasks=64)
 FETCH_SECONDS = 900
+CERTIFICATE_LIMITS = Limits(memory=512, tasks=32)
+CERTIFICATE_SECONDS = 480
 SIGKILL = 9
 RELEASE_PROCESS = "release"
 
@@ -146,6 +150,44 @@ async def start_build(box: Box, verb: StartBuild) -> Done:
         verb.limits.memory, verb.limits.tasks, verb.seconds, verb.log_bytes, verb.build, environment=verb.environment
     )
     await _start(box, work, sizes)
+    return Done()
+
+
+async def start_certificate(box: Box, verb: ObtainCertificate) -> Done:
+    """Start certbot for one hostname. Again for the same id: nothing changes until that was stopped."""
+    sites.check_hostname(verb.hostname)
+    unit = box.names.work(WorkKind.CERTIFICATE, verb.id)
+    if _is_started(box, unit):
+        return Done()
+    await _clear(box, unit)
+    settings = box.settings.certificates
+    state, folder = box.paths.certbot / "state", box.paths.certbot / "results"
+    order = CertificateOrder(
+        id=verb.id,
+        hostname=verb.hostname,
+        server=settings.acme_server,
+        email=settings.email,
+        trusted=settings.trusted,
+        state=str(state),
+        webroot=str(box.paths.acme),
+        results=str(folder),
+    )
+    order_file = box.paths.orders / f"{unit}.json"
+    files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.group(CERTBOT_USER))
+    work = units.Work(
+        unit=unit,
+        title=f"certificate {verb.id}",
+        identifier=f"certificate-{verb.id}",
+        account=box.own_account(CERTBOT_USER),
+        slice=box.names.builds_slice,
+        command=(str(box.units.python), "-I", "-m", "slipway.host.certifier", str(order_file)),
+        limits=CERTIFICATE_LIMITS,
+        seconds=CERTIFICATE_SECONDS,
+        umask="0022",  # nginx reads the challenge
+        readable=(str(order_file), f"-{settings.trusted}"),
+        writable=(str(state), str(folder), str(box.paths.acme)),
+    )
+    await _start(box, work, results.Sizes(CERTIFICATE_LIMITS.memory, CERTIFICATE_LIMITS.tasks, CERTIFICATE_SECONDS))
     return Done()
 
 
