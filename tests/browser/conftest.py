@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
-from tests.integration.conftest import Box, fresh_box
+from tests.integration.conftest import Box, running_box
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -85,12 +85,8 @@ class Repository:
 
 @pytest.fixture(scope="session")
 def box() -> Iterator[Box]:
-    one = fresh_box()
-    try:
-        one.up()
+    with running_box() as one:
         yield one
-    finally:
-        one.end()
 
 
 @pytest.fixture(scope="session")

@@ -167,15 +167,22 @@ def fresh_box() -> Box:
     return Box(Path(tempfile.mkdtemp(prefix="box-", dir="/tmp")), free_port())
 
 
-@pytest.fixture(scope="session")
-def box() -> Iterator[Box]:
-    """One for all tests that do not break it."""
+@contextlib.contextmanager
+def running_box(*options: str) -> Iterator[Box]:
+    """One that is up, until the end."""
     one = fresh_box()
     try:
-        one.up()
+        one.up(*options)
         yield one
     finally:
         one.end()
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[Box]:
+    """One for all tests that do not break it."""
+    with running_box() as one:
+        yield one
 
 
 @pytest.fixture

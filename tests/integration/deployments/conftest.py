@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import Box, fresh_box
+from tests.integration.conftest import Box, running_box
 from tests.integration.deployments.helpers import WEB, Api, Deployable, Repository
 from tests.integration.deployments.leftovers import nothing_is_left_behind
 
@@ -16,12 +16,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 def breakable() -> Iterator[Box]:
     """A box for the tests of one module, which break its parts."""
-    one = fresh_box()
-    try:
-        one.up()
+    with running_box() as one:
         yield one
-    finally:
-        one.end()
 
 
 @pytest.fixture

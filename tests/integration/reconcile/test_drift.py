@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Box, fresh_box
+from tests.integration.conftest import Box, running_box
 from tests.integration.deployments.conftest import makes
 from tests.integration.deployments.helpers import Deployable, query, until
 from tests.integration.deployments.leftovers import nothing_is_left_behind
@@ -21,12 +21,8 @@ PROCFILE = "web: python3 server.py\nworker: sleep 1000"
 @pytest.fixture(scope="module")
 def own() -> Iterator[Box]:
     """A box for the tests of this module, which do to it whatever people do."""
-    one = fresh_box()
-    try:
-        one.up()
+    with running_box() as one:
         yield one
-    finally:
-        one.end()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.conftest import Box, fresh_box, run
+from tests.integration.conftest import Box, run, running_box
 
 PASSWORD = "correct horse battery staple"
 PERSON = {"name": "Ann", "email": "ann@example.org", "password": PASSWORD}
@@ -33,12 +33,8 @@ TRICKS = (
 
 @pytest.fixture(scope="module")
 def tls_box() -> Iterator[Box]:
-    one = fresh_box()
-    try:
-        one.up("--tls")
+    with running_box("--tls") as one:
         yield one
-    finally:
-        one.end()
 
 
 @pytest.fixture(scope="module")
