@@ -32,7 +32,10 @@ class Box:
 
     def slipway(self, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
         """The command that people type; its exit code is not checked."""
-        return run(str(self.state / "bin/slipway"), *arguments, timeout=timeout)
+        return run(*self.command(*arguments), timeout=timeout)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(self.state / "bin/slipway"), *arguments]
 
     def json(self, *arguments: str, timeout: float = 120) -> Any:
         """What the command answers with --json. Fails the test when it fails."""
@@ -67,6 +70,14 @@ class Box:
     def repository(self, folder: Path) -> str:
         """The address under which a folder of this machine is fetched."""
         return str(folder)
+
+    def repository_at(self, port: int) -> str:
+        """The address of one that whatever listens on a port of the box's loopback is asked for."""
+        return f"http://127.0.0.1:{port}/repository.git"
+
+    def listen(self, port: int = 0) -> socket.socket:
+        """On a port of the box's loopback, as some other program of that machine."""
+        return socket.create_server(("127.0.0.1", port))
 
     @property
     def id(self) -> str:

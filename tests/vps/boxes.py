@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.integration.conftest import Box, run
+from tests.integration.conftest import Box
 from tests.vps.servers import Server
 
 
@@ -24,8 +24,8 @@ class OnServer(Box):
     def url(self, hostname: str = "localhost") -> str:
         return f"https://{hostname}"
 
-    def slipway(self, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
-        return run(*self.entering("slipway", *arguments), timeout=timeout)
+    def command(self, *arguments: str) -> list[str]:
+        return self.entering("slipway", *arguments)
 
     def local(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         raise AssertionError("a server is not in local mode")
@@ -68,12 +68,22 @@ class OnServer(Box):
     def repository(self, folder: Path) -> str:
         return self.address_of(folder)
 
+    def repository_at(self, port: int) -> str:
+        return f"https://127.0.0.1:{port}/repository.git"
+
+    def listen(self, port: int = 0) -> socket.socket:
+        return self.server.network.listen(port)
+
     def systemctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return self.enter("systemctl", *arguments)
 
     @property
     def etc(self) -> Path:
         return self.state / "etc"
+
+    @property
+    def unit_files(self) -> Path:
+        return self.etc / "systemd/system"
 
     @property
     def proc(self) -> Path:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +27,7 @@ SYSTEMS = os.environ.get("SYSTEMS", "debian-12").split()
 """`make vps` names more than one."""
 PROGRAMS = ("debootstrap", "systemd-nspawn", "nft", "ip", "git")
 STORY = pytest.StashKey[tuple[str, Story]]()
-ROWS = pytest.StashKey[list[reliability.Row]]()
+ROW = "row of docs/reliability.md"
 REGISTRIES = ("https://pypi.org/simple/pip/", "https://registry.npmjs.org/htmx.org")
 
 
@@ -162,7 +162,7 @@ def must_reach_registries(server: Server) -> None:
 def give_up(config: pytest.Config, reason: str) -> NoReturn:
     """Where servers were asked for that is a failure; else the summary says why nothing of this was tested."""
     if config.getoption("must_boot", default=False):
-        pytest.exit(reason, returncode=1)
+        pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
@@ -219,14 +219,33 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and (found := item.stash.get(STORY, None)):
-        rows = item.config.stash.setdefault(ROWS, [])
-        rows.append(reliability.Row.of(item.name, *found, passed=report.passed))
+        row = reliability.Row.of(item.name, *found, passed=report.passed)
+        report.user_properties.append((ROW, astuple(row)))  # which goes with it to the process that reports
     return report
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("write_reliability", default=False):
-        reliability.write(session.config.stash.get(ROWS, []))
+def pytest_configure(config: pytest.Config) -> None:
+    # Not where a process only runs tests for another one.
+    if config.getoption("write_reliability", default=False) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Writer())
+
+
+class Writer:
+    def __init__(self) -> None:
+        self._rows: list[reliability.Row] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._rows += [reliability.Row(*value) for name, value in report.user_properties if name == ROW]
+
+    def pytest_sessionfinish(self) -> None:
+        reliability.write(self._rows)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests (`--dist=loadgroup`), each system is installed by one of them."""
+    for item in items:
+        if system := getattr(item, "callspec", None) and item.callspec.params.get("installed"):  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.xdist_group(system))
 
 
 @pytest.fixture

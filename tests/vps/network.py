@@ -4,14 +4,18 @@ A server listens on its own ports 80 and 443 and has firewall rules of its own, 
 for one table that hides the servers' addresses behind its own.
 """
 
+import ctypes
 import fcntl
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 from tests.vps.images import CannotBoot
 
 _TABLE = "slipway_vps"
+_CLONE_NEWNET = 0x40000000
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -51,6 +55,19 @@ class Network:
             ["-n", self.name, "route", "add", "default", "via", self.gateway],
         ):
             _run("ip", argv=command)
+
+    def listen(self, port: int) -> socket.socket:
+        """On the loopback address of its namespace; a socket stays in the one that it was made in."""
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(self._listen, port).result()
+
+    def _listen(self, port: int) -> socket.socket:
+        """For a thread that does nothing else: it stays in the namespace (setns(2))."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with self.path.open("rb") as namespace:
+            if libc.setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), f"the namespace {self.name} cannot be entered")
+        return socket.create_server(("127.0.0.1", port))
 
     def give_back(self) -> None:
         """For other runs to use."""

@@ -48,7 +48,9 @@ class Story:
 class Row:
     system: str
     case: str
-    cells: tuple[str, str, str]
+    done: str
+    happened: str
+    settled: str
 
     @classmethod
     def of(cls, name: str, system: str, story: Story, passed: bool) -> "Row":
@@ -57,7 +59,7 @@ class Row:
         case = function.replace("_", " ") + (f" ({', '.join(rest)})" if rest else "")
         happened = "; ".join(story.happened) or "as the case says"
         settled = "—" if story.seconds is None else f"{story.seconds:.1f} s"
-        return cls(system, case, ("; ".join(story.done) or "—", happened if passed else "**failed**", settled))
+        return cls(system, case, "; ".join(story.done) or "—", happened if passed else "**failed**", settled)
 
 
 def write(rows: list[Row]) -> None:
@@ -67,7 +69,8 @@ def write(rows: list[Row]) -> None:
     for system in sorted({row.system for row in table.values()}):
         text += f"\n## {system}\n\n{COLUMNS}"
         for row in sorted((one for one in table.values() if one.system == system), key=lambda one: one.case):
-            text += f"| {' | '.join(cell.replace('|', '/') for cell in (row.case, *row.cells))} |\n"
+            cells = (row.case, row.done, row.happened, row.settled)
+            text += f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
     FILE.write_text(text)
 
 
@@ -76,8 +79,6 @@ def _read() -> list[Row]:
     for line in FILE.read_text().splitlines() if FILE.exists() else []:
         if line.startswith("## "):
             system = line.removeprefix("## ")
-        elif system and (match := re.fullmatch(r"\| (.+) \| (.+) \| (.+) \| (.+) \|", line)):
-            case, *cells = match.groups()
-            if case not in ("case", "---"):
-                rows.append(Row(system, case, (cells[0], cells[1], cells[2])))
+        elif system and (match := re.fullmatch(r"\| (?!case|---)(.+) \| (.+) \| (.+) \| (.+) \|", line)):
+            rows.append(Row(system, *match.groups()))
     return rows

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make
 from tests.integration.deployments.helpers import WEB, Deployable
 
@@ -13,9 +14,9 @@ FORKS = "(sleep 1000 & sleep 1000) & sleep 1000"
 
 
 @contextmanager
-def hanging_server() -> Iterator[str]:
+def hanging_server(box: Box) -> Iterator[str]:
     """A Git server that takes requests and never answers; → its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with box.listen() as server:
         held: list[socket.socket] = []
 
         def accept() -> None:
@@ -28,7 +29,7 @@ def hanging_server() -> Iterator[str]:
         thread = threading.Thread(target=accept)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}/repository.git"
+            yield box.repository_at(server.getsockname()[1])
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join()
@@ -42,16 +43,16 @@ def is_cancelled(app: Deployable, number: int) -> None:
     assert (ended["state"], ended["reason"]) == ("cancelled", "It was cancelled."), app.log(number)
 
 
-def test_while_it_is_fetching(make: Make) -> None:
-    with hanging_server() as url:
+def test_while_it_is_fetching(make: Make, box: Box) -> None:
+    with hanging_server(box) as url:
         app = make(url=url)
         number = app.request()
         app.wait_for_state(number, ("fetching",))
         is_cancelled(app, number)
 
 
-def test_while_it_is_queued(make: Make) -> None:
-    with hanging_server() as url:
+def test_while_it_is_queued(make: Make, box: Box) -> None:
+    with hanging_server(box) as url:
         app = make(url=url)
         first = app.request()
         app.wait_for_state(first, ("fetching",))

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,9 +158,9 @@ def test_a_repository_that_is_gone_is_named_as_the_reason(app: Deployable) -> No
     assert f"slipway apps change {app.name} --repo" in reason
 
 
-def test_an_empty_repository_is_told_so(make: Make, tmp_path: Path) -> None:
+def test_an_empty_repository_is_told_so(make: Make, box: Box, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
-    app = make(url=str(empty))
+    app = make(url=box.repository(empty))
     empty.mkdir()
     app.repository.git("init", "--quiet", "--bare", str(empty))
     ended = app.deploy()
@@ -248,7 +247,7 @@ def stranger(box: Box, app: Deployable, slot: int) -> Iterator[None]:
     settings = tomllib.loads((box.state / "etc/slipway/slipway.toml").read_text())
     place = int(query(box, f"SELECT place FROM environments WHERE id = {app.environment_id}"))
     port = settings["apps"]["first_port"] + (place - 1) * 24 + (slot - 1) * 8
-    with socket.create_server(("127.0.0.1", port)):
+    with box.listen(port):
         yield
 
 

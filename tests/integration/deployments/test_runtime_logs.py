@@ -99,7 +99,7 @@ def test_a_place_in_the_journal_that_is_none_loses_what_was_said_and_says_so_but
 def test_the_command_line_follows_a_log_over_a_restart_without_loss_or_doubling(make: Make, box: Box) -> None:
     app = make(f"{WEB}\nworker: {COUNT.format(most=100000, pause=0.05)}")
     app.go_live()
-    command = [str(box.state / "bin/slipway"), "logs", app.name, "-f", "--json"]
+    command = box.command("logs", app.name, "-f", "--json")
     following = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     assert following.stdout is not None
     ticks: list[int] = []
