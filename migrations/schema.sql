@@ -159,6 +159,7 @@ CREATE TABLE public.certificates (
     not_before timestamp with time zone,
     not_after timestamp with time zone,
     renewals integer DEFAULT 0 NOT NULL,
+    digest text,
     CONSTRAINT certificates_state_check CHECK ((state = ANY (ARRAY['wanted'::text, 'obtaining'::text, 'valid'::text, 'failed'::text])))
 );
 ALTER TABLE public.certificates ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (

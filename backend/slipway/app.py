@@ -113,7 +113,7 @@ class Slipway:
         self.certificates = Certificates(self.db, self.events, self.hub, self.host, settings, self.tools.watch.work)
         self.settler = Settler(lambda environment_id: settle(self.tools, environment_id))
         self.runner = Runner(self.tools, self.settler)
-        self.reconciler = Reconciler(self.tools, self.settler, settings.reconciling.every_seconds)
+        self.reconciler = Reconciler(self.tools, self.settler, self.certificates, settings.reconciling.every_seconds)
         self.removal = Removal(self.tools, self.runner)
         self.errors = ErrorCounts(settings.paths.log / "access.log")
         self.watching = Watching(self.tools, self.deployments, self.errors)

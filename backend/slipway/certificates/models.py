@@ -40,6 +40,8 @@ class Certificate(msgspec.Struct, frozen=True):
     serial: str | None
     not_before: datetime | None
     not_after: datetime | None
+    digest: str | None
+    """SHA-256 of its file; None: not known."""
     renewals: int
 
     def is_served(self, now: datetime) -> bool:

@@ -34,11 +34,11 @@ from slipway.host.client import Host
 from slipway.host.protocol import (
     CertificateFacts,
     FindWork,
-    Inspect,
     InstallCertificate,
     ObtainCertificate,
     RemoveCertificate,
     StopWork,
+    WantedCertificate,
     Work,
     WorkKind,
     WorkState,
@@ -95,7 +95,6 @@ class Certificates:
         self._settings = settings
         self._ended_work = ended_work
         self._panel: Certificate | None = None
-        self._compared = False
 
     # ---- what people see and do ------------------------------------------------------------------------------------
 
@@ -171,6 +170,38 @@ class Certificates:
             next_try_at=found.next_try_at if found and not off else None,
         )
 
+    # ---- for the reconciler ----------------------------------------------------------------------------------------
+
+    async def files(self) -> tuple[WantedCertificate, ...]:
+        """What is to lie where nginx reads it."""
+        async with self._db.connection() as connection:
+            rows = await store.list_all(connection)
+        return tuple(
+            WantedCertificate(
+                one.hostname,
+                is_there=one.not_after is not None,
+                digest=None if one.state is CertificateState.OBTAINING else one.digest,
+            )
+            for one in rows
+        )
+
+    async def put_right(self, hostnames: Sequence[str]) -> None:
+        """Files without a row go; rows of which somebody removed a file are obtained anew.
+
+        What is left of such a one goes at once: nginx does not start where it names a file that is not there.
+        """
+        async with self._db.transaction() as connection:
+            await store.want_again(connection, hostnames)
+        for hostname in hostnames:
+            await self._host.call(RemoveCertificate(hostname))
+        self._hub.publish(TOPIC)
+
+    async def replace(self, hostname: str) -> None:
+        """Have one obtained anew, in the background; what lies there is served until then."""
+        async with self._db.transaction() as connection:
+            await store.replace(connection, hostname)
+        self._hub.publish(TOPIC)
+
     # ---- what happens by itself ------------------------------------------------------------------------------------
 
     async def look_after(self) -> None:
@@ -189,9 +220,6 @@ class Certificates:
 
     async def _round(self) -> float:
         """→ seconds until there is something to do, unless something changes."""
-        if not self._compared:
-            await self._compare_files()
-            self._compared = True
         served = await self._settle()
         off = why_none(self._settings)
         async with self._db.connection() as connection:
@@ -231,18 +259,6 @@ class Certificates:
             await store.delete(connection, [certificate.id])
         log.info("certificate.removed", hostname=certificate.hostname)
 
-    async def _compare_files(self) -> None:
-        """Files without a row go; rows of which somebody removed a file are obtained anew.
-
-        What is left of such a one goes at once: nginx does not start where it names a file that is not there.
-        """
-        there = set((await self._host.call(Inspect(environment=1))).certificates)  # one is enough: it asks for these
-        async with self._db.transaction() as connection:
-            rows = {one.hostname for one in await store.list_all(connection)}
-            await store.want_again(connection, sorted(rows - there))
-        for hostname in sorted(there ^ rows):
-            await self._host.call(RemoveCertificate(hostname))
-
     async def _obtain(self, certificate: Certificate, served: Served | None) -> None:
         """One attempt, from its beginning or from where a daemon before left it, to its record."""
         kind, number = WorkKind.CERTIFICATE, certificate.id
@@ -271,7 +287,9 @@ class Certificates:
         soonest = clock.now() + timedelta(seconds=self._settings.certificates.retry_seconds)
         again = max(renew_at(begins, ends, random.random()), soonest)  # noqa: S311 - not a secret
         async with self._db.transaction() as connection:
-            await store.succeed(connection, certificate.id, facts.issuer, facts.serial, begins, ends, again)
+            await store.succeed(
+                connection, certificate.id, facts.issuer, facts.serial, begins, ends, facts.digest, again
+            )
             await self._record(connection, "certificate.obtained", certificate, served, issuer=facts.issuer)
         log.info("certificate.obtained", hostname=certificate.hostname, until=ends.isoformat())
         self._tell(certificate)

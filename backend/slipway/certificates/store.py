@@ -10,7 +10,7 @@ from slipway.certificates.models import Certificate, Served
 from slipway.db import Connection
 
 _CERTIFICATE = """id, hostname, environment_id, state, reason, failures, tried_at, next_try_at, issuer, serial,
-                  not_before, not_after, renewals"""
+                  not_before, not_after, digest, renewals"""
 
 
 def _certificate(row: asyncpg.Record) -> Certificate:
@@ -65,9 +65,15 @@ async def want_again(connection: Connection, hostnames: Sequence[str]) -> None:
     """Of these, the files are gone."""
     await connection.execute(
         """UPDATE certificates SET next_try_at = now(), issuer = NULL, serial = NULL, not_before = NULL,
-                  not_after = NULL, state = 'wanted' WHERE hostname = ANY($1::text[]) AND not_after IS NOT NULL""",
+                  not_after = NULL, digest = NULL, state = 'wanted'
+           WHERE hostname = ANY($1::text[]) AND not_after IS NOT NULL""",
         list(hostnames),
     )
+
+
+async def replace(connection: Connection, hostname: str) -> None:
+    """Its files were changed by somebody."""
+    await connection.execute("UPDATE certificates SET next_try_at = now(), digest = NULL WHERE hostname = $1", hostname)
 
 
 async def delete(connection: Connection, certificate_ids: Iterable[int]) -> None:
@@ -98,12 +104,13 @@ async def succeed(
     serial: str,
     not_before: datetime,
     not_after: datetime,
+    digest: str,
     next_try_at: datetime,
 ) -> None:
     await connection.execute(
         """UPDATE certificates SET state = 'valid', reason = NULL, failures = 0, issuer = $2, serial = $3,
-                  not_before = $4, not_after = $5, next_try_at = $6,
+                  not_before = $4, not_after = $5, digest = $6, next_try_at = $7,
                   renewals = renewals + CASE WHEN serial IS NULL OR serial = $3 THEN 0 ELSE 1 END
            WHERE id = $1""",
-        certificate_id, issuer, serial, not_before, not_after, next_try_at,
+        certificate_id, issuer, serial, not_before, not_after, digest, next_try_at,
     )  # fmt: skip

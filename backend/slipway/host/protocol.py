@@ -27,6 +27,8 @@ ReleaseNumber = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 ProcessName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_-]{0,30}\Z")]
 Rank = Annotated[int, msgspec.Meta(ge=0, le=63)]
 Commit = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+"""SHA-256."""
 Hostname = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")]
 CommandLine = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Variables = dict[str, str]
@@ -365,6 +367,16 @@ class WantedEnvironment(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     builds: tuple[Id, ...] = ()
 
 
+class WantedCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A hostname whose files of a certificate are accounted for."""
+
+    hostname: Hostname
+    is_there: bool = False
+    """False: its files may be there or not, one is being obtained, say."""
+    digest: Digest | None = None
+    """As in CertificateFacts; None: not known."""
+
+
 class Compare(Verb, frozen=True, tag="compare"):
     """Compare what should be with what is; changes nothing. → Drift."""
 
@@ -373,6 +385,8 @@ class Compare(Verb, frozen=True, tag="compare"):
     """Also what belongs to no environment: Slipway's own files and folders, and what nobody accounts for."""
     others: tuple[Id, ...] = ()
     """Environments that there are too, and that are not looked at now."""
+    certificates: tuple[WantedCertificate, ...] | None = None
+    """All that there are; None: these are not looked at."""
 
 
 class Mend(Verb, frozen=True, tag="mend"):
@@ -488,8 +502,6 @@ class Box(Answer, frozen=True, tag="box"):
     """Environments that have users or folders here."""
     builds: tuple[Id, ...]
     work: tuple[tuple[WorkKind, Id], ...]
-    certificates: tuple[Hostname, ...] = ()
-    """Hostnames that have one of an authority."""
 
 
 class CertificateFacts(Answer, frozen=True, tag="certificate-facts"):
@@ -500,6 +512,8 @@ class CertificateFacts(Answer, frozen=True, tag="certificate-facts"):
     serial: str
     not_before: float
     not_after: float
+    digest: Digest
+    """SHA-256 of the file with the chain and the key."""
 
 
 class DiskUsage(Answer, frozen=True, tag="disk-usage"):
@@ -605,6 +619,8 @@ class Thing(StrEnum):
     """A unit or configuration file of Slipway itself."""
     SECRET = "secret"  # noqa: S105  a kind of file, not one
     """The encryption key, a certificate's key."""
+    CERTIFICATE = "certificate"
+    """Of a hostname: the pair, or what names it to nginx."""
 
 
 class Drifted(msgspec.Struct, frozen=True):

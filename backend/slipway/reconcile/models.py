@@ -26,6 +26,8 @@ class Remedy(StrEnum):
     """The database takes over the generation that the machine has seen."""
     MEND = "mend"
     """The host agent writes its own files anew."""
+    CERTIFICATE = "certificate"
+    """What is left of it goes, and where it is wanted, it is obtained anew."""
     NONE = "none"
     """A person decides."""
 
@@ -51,6 +53,8 @@ _REMEDIES: Mapping[tuple[DriftKind, Thing], Remedy] = {
     (DriftKind.FOREIGN, Thing.ROUTE): Remedy.MEND,
     (DriftKind.MISSING, Thing.SLOT): Remedy.MEND,
     (DriftKind.MISSING, Thing.OWN): Remedy.MEND,
+    (DriftKind.MISSING, Thing.CERTIFICATE): Remedy.CERTIFICATE,
+    (DriftKind.ORPHAN, Thing.CERTIFICATE): Remedy.CERTIFICATE,
 }
 
 _WHAT: Mapping[tuple[DriftKind, Thing], str] = {
@@ -75,6 +79,10 @@ _WHAT: Mapping[tuple[DriftKind, Thing], str] = {
     ): "the machine saw newer deployments than the database: an older one was restored",
     (DriftKind.MISSING, Thing.BUILD): "the files of a build are gone",
     (DriftKind.MISSING, Thing.SECRET): "a key or a certificate is gone",
+    (DriftKind.MISSING, Thing.CERTIFICATE): "a name's certificate is gone",
+    (DriftKind.ORPHAN, Thing.CERTIFICATE): "there is a certificate of a name that Slipway does not know",
+    (DriftKind.FOREIGN, Thing.CERTIFICATE): "a file that is not Slipway's lies among its certificates",
+    (DriftKind.CHANGED, Thing.CERTIFICATE): "a name's certificate was changed by hand",
     (DriftKind.MISSING, Thing.UNIT): "a unit's file is gone, or it would not start at boot",
     (DriftKind.MISSING, Thing.SITE): "nginx's site is gone",
     (DriftKind.MISSING, Thing.LAUNCHER): "the file that says what to start is gone",
@@ -99,11 +107,13 @@ _TODO: Mapping[tuple[DriftKind, Thing], str] = {
     (DriftKind.CHANGED, Thing.UNIT): "Put what you need into the app's settings (limits, commands, variables).",
     (DriftKind.CHANGED, Thing.SITE): "Put what you need into the app's settings.",
     (DriftKind.CHANGED, Thing.LAUNCHER): "Change variables and commands with `slipway env` and `slipway settings`.",
+    (DriftKind.CHANGED, Thing.CERTIFICATE): "It is served until Slipway obtains the next one.",
     (DriftKind.CHANGED, Thing.USER): "Give the user its old number back (usermod, groupmod).",
     (DriftKind.CHANGED, Thing.ENVIRONMENT): "A database of another machine was restored here, it seems.",
     (DriftKind.REFUSED, Thing.ENVIRONMENT): "What it says is the reason; the host agent's log says more.",
     (DriftKind.FOREIGN, Thing.FOLDER): "Move it away; Slipway then makes the folder.",
     (DriftKind.FOREIGN, Thing.LAUNCHER): "Move it away; Slipway then writes the file.",
+    (DriftKind.FOREIGN, Thing.CERTIFICATE): "Move it away.",
     (DriftKind.FOREIGN, Thing.SECRET): "Put the key back as a plain file.",
     (DriftKind.MISSING, Thing.BUILD): "That release cannot start again: deploy anew.",
     (DriftKind.MISSING, Thing.SECRET): "Restore it from a backup. Without the encryption key all variables are lost.",
@@ -115,6 +125,7 @@ ASKABLE = frozenset(
         (DriftKind.CHANGED, Thing.SITE),
         (DriftKind.CHANGED, Thing.LAUNCHER),
         (DriftKind.CHANGED, Thing.OWN),
+        (DriftKind.CHANGED, Thing.CERTIFICATE),
         (DriftKind.OVERRIDE, Thing.UNIT),
         (DriftKind.REFUSED, Thing.SITE),
         (DriftKind.FOREIGN, Thing.SITE),

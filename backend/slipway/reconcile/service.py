@@ -9,12 +9,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
+from pathlib import PurePath
 
 import msgspec
 import structlog
 
 from slipway import clock
 from slipway.apps import store as apps_store
+from slipway.certificates.service import Certificates
 from slipway.deployments.instances import put_release
 from slipway.deployments.settler import Settler
 from slipway.deployments.tools import Tools
@@ -22,6 +24,7 @@ from slipway.errors import Conflict, NotFound, SlipwayError, Unavailable
 from slipway.events.models import SLIPWAY, Actor
 from slipway.host.protocol import (
     Compare,
+    Drift,
     Drifted,
     DriftKind,
     Inspect,
@@ -79,6 +82,11 @@ def _was_not_looked_at(one: Finding, seen: "_Look", only: Sequence[int] | None) 
     return number in seen.others or (only is not None and number not in only)
 
 
+def _hostname(entry: Drifted) -> str:
+    """Whose certificate it is: each of its files is named so."""
+    return PurePath(entry.where).stem
+
+
 class _Look(msgspec.Struct, frozen=True):
     known: dict[int, Known]
     wanted: dict[int, WantedEnvironment]
@@ -90,9 +98,10 @@ class _Look(msgspec.Struct, frozen=True):
 
 
 class Reconciler:
-    def __init__(self, tools: Tools, settler: Settler, every_seconds: int) -> None:
+    def __init__(self, tools: Tools, settler: Settler, certificates: Certificates, every_seconds: int) -> None:
         self._tools = tools
         self._settler = settler
+        self._certificates = certificates
         self._every = every_seconds
         self._busy = asyncio.Lock()
         self._next: asyncio.Task[Report] | None = None
@@ -213,10 +222,20 @@ class Reconciler:
             if one.id not in left_alone
         }
         others = tuple(sorted(left_alone))
-        drift = await self._tools.host.call(Compare(tuple(should.values()), whole, others))
+        drift = await self._compare(tuple(should.values()), whole, others)
         unsettled -= left_alone
         entries = tuple(one for one in drift.entries if not self._is_under_way(one, unsettled))
         return _Look(known, should, others, unsettled, entries, drift.more)
+
+    async def _compare(self, should: tuple[WantedEnvironment, ...], whole: bool, others: tuple[int, ...]) -> Drift:
+        certificates = await self._certificates.files() if whole else None
+        drift = await self._tools.host.call(Compare(should, whole, others, certificates))
+        if not whole or all(one.thing is not Thing.CERTIFICATE for one in drift.entries):
+            return drift
+        if await self._certificates.files() == certificates:
+            return drift
+        # One came or went while they were looked at.
+        return Drift(tuple(one for one in drift.entries if one.thing is not Thing.CERTIFICATE), drift.more)
 
     def _is_under_way(self, entry: Drifted, unsettled: set[int]) -> bool:
         """Somebody is at work there, or settling ends it in the ordinary course: that is no drift.
@@ -234,7 +253,7 @@ class Reconciler:
         async with self._tools.db.connection() as connection:
             known = await store.list_known(connection, None)
         numbers = tuple(one.id for one in known)
-        return (await self._tools.host.call(Compare((), True, numbers))).entries
+        return (await self._compare((), True, numbers)).entries
 
     def _hostnames(self, known: Known) -> tuple[str, ...]:
         return (self._tools.settings.app_hostname(known.app, known.name),)
@@ -268,6 +287,8 @@ class Reconciler:
             await self._mend(chunk, whole=False)
         if whole and boxwide:
             await self._mend([], whole=True)
+        if certificates := [_hostname(entry) for entry in seen.entries if remedy(entry) is Remedy.CERTIFICATE]:
+            await self._certificates.put_right(certificates)
         # An environment that was only just made here lacks all its launcher files.
         missing = {number: [entry.release for entry in entries if entry.release is not None]
                    for number, entries in by_remedy[Remedy.RELEASE].items()}  # fmt: skip
@@ -378,6 +399,8 @@ class Reconciler:
     async def _take_back(self, entry: Drifted) -> None:
         if entry.kind is DriftKind.UNKNOWN:
             await self._remove(entry)
+        elif entry.thing is Thing.CERTIFICATE:
+            await self._certificates.replace(_hostname(entry))
         elif entry.thing is Thing.LAUNCHER and entry.environment is not None and entry.release is not None:
             await self._put_releases(entry.environment, [entry.release])
         else:

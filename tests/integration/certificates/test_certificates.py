@@ -250,6 +250,32 @@ def test_what_somebody_removed_by_hand_is_obtained_anew_and_what_nobody_knows_go
     until(lambda: certified.ask(BASE, "/api/ping").returncode == 0, "the panel answers with it")
 
 
+def test_doctor_mends_what_is_gone_and_tells_what_was_changed_until_somebody_asks(certified: Certified) -> None:
+    certified.until(BASE, served, "the panel has a certificate")
+    pem, named = files_of(certified, BASE)
+    named.unlink()
+    drift = certified.api("GET", "/system/drift")
+    assert "a name's certificate is gone" in [one["what"] for one in drift["repairs"] if BASE in one["where"]]
+    assert drift["findings"] == []
+    certified.until(BASE, served, "the panel has a certificate again")
+    assert pem.exists()
+    assert named.exists()
+
+    ours, notes = pem.read_text(), pem.with_name("notes.txt")
+    pem.write_text(ours + "\n")
+    notes.write_text("mine")
+    found = {Path(one["where"]).name: one for one in certified.api("GET", "/system/drift")["findings"]}
+    assert found[pem.name]["what"] == "a name's certificate was changed by hand"
+    assert found[notes.name]["what"].startswith("a file that is not Slipway's")
+    assert pem.read_text() == ours + "\n", "what a person changed stays"
+    notes.unlink()
+    done = certified.box.slipway("doctor", "--repair", found[pem.name]["id"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    until(lambda: pem.read_text() not in (ours, ours + "\n"), "another one is there")
+    certified.until(BASE, lambda one: served(one) and one["state"] == "valid", "it is recorded")
+    assert certified.api("GET", "/system/drift")["findings"] == []
+
+
 def test_an_installer_that_is_run_again_believes_the_panels_new_certificate(certified: Certified) -> None:
     certified.until(BASE, served, "the panel has a certificate")
     certified.box.up()

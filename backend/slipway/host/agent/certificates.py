@@ -6,7 +6,9 @@ and only then put where nginx reads them.
 certificate. The pair comes before what names it and goes after it, so that nginx starts after every cut.
 """
 
+import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,9 +17,20 @@ from slipway.errors import HostRefused, Invalid
 from slipway.host.agent import files, results, sites
 from slipway.host.agent.box import CHECK_USER, Box
 from slipway.host.certifier.order import Facts, result_name
-from slipway.host.protocol import CertificateFacts, Done, InstallCertificate, RemoveCertificate
+from slipway.host.protocol import (
+    CertificateFacts,
+    Done,
+    Drifted,
+    DriftKind,
+    InstallCertificate,
+    RemoveCertificate,
+    Thing,
+    WantedCertificate,
+)
+from slipway.host.written import read, read_bytes
 
 MAX_FACTS = 4096
+MAX_PAIR = 1024 * 1024
 MAX_CERTIFICATES = 8
 """In one chain."""
 _BLOCK = r"-----BEGIN {0}-----\n(?:[A-Za-z0-9+/=]{{1,76}}\n){{1,200}}-----END {0}-----\n"
@@ -34,7 +47,7 @@ async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
     async with box.lock("nginx"):
         last_good = pem.read_text() if pem.exists() else None
         files.write(pem, pair, mode=0o600)
-        files.write(name_it, box.templates.render("certificate.conf.j2", pair=pem))
+        files.write(name_it, _naming(box, pem))
         try:
             await sites.activate(box)
         except HostRefused:
@@ -43,7 +56,9 @@ async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
             else:
                 files.write(pem, last_good, mode=0o600)
             raise
-    return CertificateFacts(verb.hostname, results.line(facts.issuer), facts.serial, facts.not_before, facts.not_after)
+    issuer = results.line(facts.issuer)
+    digest = _digest(pair.encode())
+    return CertificateFacts(verb.hostname, issuer, facts.serial, facts.not_before, facts.not_after, digest)
 
 
 async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
@@ -54,11 +69,27 @@ async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
     return Done()
 
 
-def installed(box: Box) -> tuple[str, ...]:
-    """The hostnames that have one."""
-    folder = box.paths.certificates
-    found = sorted(file.stem for file in folder.glob("*.pem")) if folder.is_dir() else []
-    return tuple(name for name in found if _snippet(box, name).exists())
+def drift(box: Box, wanted: Iterable[WantedCertificate]) -> Iterator[Drifted]:
+    """How the files of all hostnames' certificates differ from what is accounted for."""
+    known = {one.hostname: one for one in wanted}
+    for file in sorted([*box.paths.certificates.iterdir(), *_snippet(box, "").parent.iterdir()]):
+        name = file.stem
+        if name not in known and not file.name.startswith("."):
+            is_name = sites.HOSTNAME.fullmatch(name) and file in (pair_file(box, name), _snippet(box, name))
+            yield Drifted(DriftKind.ORPHAN if is_name else DriftKind.FOREIGN, Thing.CERTIFICATE, str(file))
+    for hostname, one in known.items():
+        if not one.is_there:
+            continue
+        pem, name_it = pair_file(box, hostname), _snippet(box, hostname)
+        pair, naming = read_bytes(str(pem), MAX_PAIR), read(str(name_it))
+        if pair is None or naming is None:
+            yield Drifted(DriftKind.MISSING, Thing.CERTIFICATE, str(name_it if pair else pem))
+            continue
+        if one.digest is not None and one.digest != _digest(pair):
+            detail = "it holds a key, so that what was changed is not shown"
+            yield Drifted(DriftKind.CHANGED, Thing.CERTIFICATE, str(pem), detail=detail)
+        if naming != _naming(box, pem):
+            yield Drifted(DriftKind.CHANGED, Thing.CERTIFICATE, str(name_it), detail=f"it does not just name {pem}")
 
 
 def pair_file(box: Box, hostname: str) -> Path:
@@ -67,6 +98,15 @@ def pair_file(box: Box, hostname: str) -> Path:
 
 def forget_result(box: Box, number: int) -> None:
     files.remove_hostile(box.paths.certbot / "results", result_name(number))
+
+
+def _naming(box: Box, pem: Path) -> str:
+    """What has nginx use a pair for the name in whose server block it is included."""
+    return box.templates.render("certificate.conf.j2", pair=pem)
+
+
+def _digest(pair: bytes) -> str:
+    return hashlib.sha256(pair).hexdigest()
 
 
 def _remove(box: Box, hostname: str) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import SlipwayError
-from slipway.host.agent import environments, releases, routes, sites, slots
+from slipway.host.agent import certificates, environments, releases, routes, sites, slots
 from slipway.host.agent.box import Box
 from slipway.host.agent.state import Environment
 from slipway.host.protocol import (
@@ -29,7 +29,6 @@ from slipway.host.protocol import (
     Drifted,
     DriftKind,
     Instance,
-    Mend,
     PutSite,
     Thing,
     WantedEnvironment,
@@ -82,12 +81,14 @@ async def compare(box: Box, verb: Compare) -> Drift:
     return await asyncio.to_thread(lambda: _bounded(_all(box, found, verb)))
 
 
-def _all(box: Box, found: Found, verb: Compare | Mend) -> Iterator[Drifted]:
+def _all(box: Box, found: Found, verb: Compare) -> Iterator[Drifted]:
     for wanted in verb.environments:
         yield from whatever_of(box, found, wanted)
     if verb.whole:
         known = {wanted.environment for wanted in verb.environments} | set(verb.others)
         yield from of_box(box, found, known, {wanted.place for wanted in verb.environments})
+    if verb.certificates is not None:
+        yield from certificates.drift(box, verb.certificates)
 
 
 def _bounded(entries: Iterator[Drifted]) -> Drift:

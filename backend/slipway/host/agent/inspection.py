@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from slipway.host.agent import certificates, instances, routes, sites
+from slipway.host.agent import instances, routes, sites
 from slipway.host.agent.box import Box
 from slipway.host.protocol import Box as Answer
 from slipway.host.protocol import Inspect, Route, RunningInstance
@@ -27,7 +27,6 @@ async def inspect(box: Box, verb: Inspect) -> Answer:
         environments=tuple(each.environment for each in known),
         builds=_numbers(box.paths.builds.iterdir()),
         work=tuple(sorted(each for each in work if each is not None)),
-        certificates=certificates.installed(box),
     )
 
 
