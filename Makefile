@@ -22,8 +22,8 @@ lint: .venv ## Style, types, layers, shell scripts
 	.venv/bin/lint-imports
 	shellcheck install.sh .ci/run
 
-bench: .venv packages ui/node_modules ## Speed and memory, written to docs/BENCHMARKS.md
-	$(PYTHON) -m tests.benchmarks
+bench: .venv packages ui/node_modules ## Speed and memory, written to docs/BENCHMARKS.md; ONLY="switches memory": these
+	$(PYTHON) -m tests.benchmarks $(ONLY)
 
 packages:
 	./install.sh --packages-for-test-servers

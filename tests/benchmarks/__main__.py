@@ -1,6 +1,7 @@
 import asyncio
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -34,9 +35,7 @@ def main(names: list[str]) -> int:
         print(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     sections = asyncio.run(_measure(names or list(BENCHMARKS)))
-    if not names:
-        REPORT.parent.mkdir(exist_ok=True)
-        REPORT.write_text(_report(sections))
+    REPORT.write_text(_report(sections, _earlier() if names else {}))
     failures = [f"{section.title}: {failure}" for section in sections for failure in section.failures]
     for failure in failures:
         print(f"FAILED: {failure}", file=sys.stderr)
@@ -54,16 +53,25 @@ async def _measure(names: list[str]) -> list[Section]:
     return sections
 
 
-def _report(sections: list[Section]) -> str:
+def _earlier() -> dict[str, str]:
+    """Title → chapter, of the report that there is."""
+    chapters = re.split(r"^(?=## )", REPORT.read_text(), flags=re.MULTILINE)[1:]
+    return {chapter.partition("\n")[0].removeprefix("## "): chapter.strip() for chapter in chapters}
+
+
+def _report(sections: list[Section], chapters: dict[str, str]) -> str:
+    """With the chapters of earlier runs that were not measured now."""
+    measured = f"*Measured on {date.today():%d %B %Y}.*"
+    chapters |= {section.title: f"{section.text()}\n{measured}" for section in sections}
     head = f"""\
 # Benchmarks
 
-Written by `make bench` on {date.today():%d %B %Y}; the figures are as measured, the bad ones too.
+Written by `make bench`, or `make bench ONLY="memory switches"`; the figures are as measured, the bad ones too.
 {_machine()}
 Clients, server, database and the measured apps shared its cores, so that ratios within a table say more than single
 figures do.
 """
-    return "\n".join([head, *(section.text() for section in sections)])
+    return "\n\n".join([head.strip(), *chapters.values()]) + "\n"
 
 
 def _machine() -> str:
