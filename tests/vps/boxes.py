@@ -77,6 +77,9 @@ class OnServer(Box):
     def systemctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return self.enter("systemctl", *arguments)
 
+    def journal(self, lines: int = 80) -> str:
+        return self.enter("journalctl", "--no-pager", "--quiet", f"--lines={lines}").stdout
+
     @property
     def etc(self) -> Path:
         return self.state / "etc"
