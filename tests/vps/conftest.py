@@ -241,6 +241,7 @@ class Writer:
         reliability.write(self._rows)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups when it is its turn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where processes share the tests (`--dist=loadgroup`), each system is installed by one of them."""
     for item in items:
