@@ -13,7 +13,10 @@ test: .venv packages ui/node_modules ## Every test, or TESTS=path; the browser's
 SYSTEMS = debian-12 debian-13
 vps: .venv ## On servers that are booted for it (as root, on Debian): installs, crashes, reboots
 	./install.sh --packages-for-test-servers
-	SYSTEMS="$(SYSTEMS)" $(PYTHON) -m pytest --must-boot --numprocesses=2 --dist=loadgroup $(WRITE) $(or $(TESTS),tests/vps)
+	$(MAKE) --jobs=2 --keep-going $(SYSTEMS:%=vps-%)
+
+vps-%:
+	SYSTEMS=$* $(PYTHON) -m pytest --verbose --must-boot $(WRITE) $(or $(TESTS),tests/vps)
 
 lint: .venv ## Style, types, layers, shell scripts
 	.venv/bin/ruff check

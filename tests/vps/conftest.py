@@ -220,7 +220,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call" and (found := item.stash.get(STORY, None)):
         row = reliability.Row.of(item.name, *found, passed=report.passed)
-        report.user_properties.append((ROW, astuple(row)))  # which goes with it to the process that reports
+        report.user_properties.append((ROW, astuple(row)))  # with it, to the process that reports
     return report
 
 
@@ -231,22 +231,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Writer:
-    def __init__(self) -> None:
-        self._rows: list[reliability.Row] = []
+    """Writes each row when it is told: a run that is ended in the middle has measured something, too."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._rows += [reliability.Row(*value) for name, value in report.user_properties if name == ROW]
-
-    def pytest_sessionfinish(self) -> None:
-        reliability.write(self._rows)
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups when it is its turn
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests (`--dist=loadgroup`), each system is installed by one of them."""
-    for item in items:
-        if system := getattr(item, "callspec", None) and item.callspec.params.get("installed"):  # type: ignore[attr-defined]
-            item.add_marker(pytest.mark.xdist_group(system))
+        if rows := [reliability.Row(*value) for name, value in report.user_properties if name == ROW]:
+            reliability.write(rows)
 
 
 @pytest.fixture

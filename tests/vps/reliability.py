@@ -1,5 +1,6 @@
 """docs/reliability.md: what servers have stood, as measured by the tests that did it (`--write-reliability`)."""
 
+import fcntl
 import re
 import time
 from dataclasses import dataclass, field
@@ -63,7 +64,13 @@ class Row:
 
 
 def write(rows: list[Row]) -> None:
-    """Those rows anew, and the others as they are."""
+    """Those rows anew, and the others as they are: another system's servers are tested at the same time, say."""
+    with FILE.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        FILE.write_text(_text(rows))
+
+
+def _text(rows: list[Row]) -> str:
     table = {(row.system, row.case): row for row in [*_read(), *rows]}
     text = HEAD
     for system in sorted({row.system for row in table.values()}):
@@ -71,7 +78,7 @@ def write(rows: list[Row]) -> None:
         for row in sorted((one for one in table.values() if one.system == system), key=lambda one: one.case):
             cells = (row.case, row.done, row.happened, row.settled)
             text += f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
-    FILE.write_text(text)
+    return text
 
 
 def _read() -> list[Row]:
