@@ -41,6 +41,8 @@ def rollback(app: str, release: str | None, to: str | None, wait: bool, environm
     wanted = release or to
     number = None if wanted is None else _release_number(wanted)
     asked = client.post("apps", app, "environments", environment, "rollback", body={"to": number})
+    if not as_json:
+        say("With the variables and settings that the release was made with.")
     _finish(client, app, asked, wait, as_json)
 
 
@@ -69,12 +71,13 @@ def deployments(app: str, environment: str | None, limit: int, as_json: bool) ->
     if as_json:
         print_json(found)
         return
+    newest = {one["environment"]: one["id"] for one in reversed(found) if one["state"] == "live"}
     rows = [
         [
             str(one["id"]),
             one["environment"],
             one["kind"],
-            one["state"],
+            _shown_state(one, is_newest=newest.get(one["environment"]) == one["id"]),
             one["release"] or "",
             (one["commit"] or "")[:10],
             ago(one["created_at"]),
@@ -190,6 +193,13 @@ def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json
 
 def _say_times(phases: list[dict[str, Any]]) -> None:
     say(", ".join(f"{one['phase']} {one['seconds']:.1f} s" for one in phases if one["seconds"] is not None))
+
+
+def _shown_state(deployment: dict[str, Any], *, is_newest: bool) -> str:
+    """`live` is said of one only: of those before it, that they were done, or undone."""
+    if deployment["undone_by"] is not None:
+        return "undone"
+    return "done" if deployment["state"] == "live" and not is_newest else str(deployment["state"])
 
 
 def _ended(deployment: dict[str, Any]) -> str:

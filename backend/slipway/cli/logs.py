@@ -69,4 +69,4 @@ def _print(line: dict[str, Any], as_json: bool) -> None:
 
         say(json.dumps(line, ensure_ascii=False))
     else:
-        say(f"{line['at'][11:19]} {line['process']}.{line['rank']} │ {log_text(line['text'])}")
+        say(f"{line['at'][11:19]} v{line['release']} {line['process']}.{line['rank']} │ {log_text(line['text'])}")

@@ -49,6 +49,8 @@ class DeploymentView(msgspec.Struct, frozen=True):
     commit_author: str | None
     release: str | None
     reason: str | None
+    undone_by: int | None
+    """The deployment that Slipway made by itself, since what this one made live did not last."""
     trigger: str
     created_at: datetime
     started_at: datetime | None
@@ -82,6 +84,7 @@ def deployment_view(deployment: Deployment, environment: str) -> DeploymentView:
         commit_author=deployment.commit_author,
         release=f"v{number}" if number else None,
         reason=deployment.reason,
+        undone_by=deployment.undone_by,
         trigger=deployment.trigger,
         created_at=deployment.created_at,
         started_at=deployment.started_at,

@@ -96,6 +96,12 @@ def test_a_place_in_the_journal_that_is_none_loses_what_was_said_and_says_so_but
     assert query(box, "SELECT cursor FROM journal_cursors") != "s=nothing"
 
 
+def test_the_command_line_tells_which_release_and_instance_said_it(make: Make, box: Box) -> None:
+    app = make("worker: echo it begins; sleep 1000")
+    app.go_live()
+    until(lambda: "v1 worker.0 │ it begins" in box.slipway("logs", app.name).stdout, "it is told")
+
+
 def test_the_command_line_follows_a_log_over_a_restart_without_loss_or_doubling(make: Make, box: Box) -> None:
     app = make(f"{WEB}\nworker: {COUNT.format(most=100000, pause=0.05)}")
     app.go_live()

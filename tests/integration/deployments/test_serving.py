@@ -198,6 +198,8 @@ def test_a_crash_loop_within_the_first_minute_is_rolled_back_by_itself(app: Depl
         "It is being rolled back to v1 by itself."
     )
     assert app.answering() == "v1"
+    listed = app.box.slipway("deployments", app.name).stdout.splitlines()
+    assert [line.split()[3] for line in listed] == ["live", "undone", "done"], "only one is live"
 
 
 def test_a_burst_of_server_errors_is_rolled_back_by_itself(app: Deployable) -> None:

@@ -87,7 +87,10 @@ async def _answer_problem(tools: Tools, attempt: Attempt, port: int, path: str, 
     except probe.NoAnswer as error:
         return f"a request for {path} failed: {error}"
     if answer.status == 400 and not asked_for:
-        return f"a request for {path} was answered with status 400: is {host} among the hosts that the app allows?"
+        return (
+            f"a request for {path} was answered with status 400: is {host} among the hosts that the app allows? "
+            "It can read its address from SLIPWAY_URL"
+        )
     # A path that somebody chose must succeed; without one, an app that answers at all is up (/ may be 404 or 401).
     if answer.status >= (400 if asked_for else 500):
         return f"a request for {path} was answered with status {answer.status}"
