@@ -1,4 +1,4 @@
-"""slipway deploy, deployments, cancel, releases, rollback, scale"""
+"""slipway deploy, deployments, cancel, releases, rollback"""
 
 import re
 from typing import Any
@@ -106,21 +106,6 @@ def releases(app: str, environment: str, as_json: bool) -> None:
     print_table(["Release", "", "Commit", "Made by", "When"], rows, "Nothing was released yet.")
 
 
-@click.command("scale")
-@click.argument("app")
-@click.argument("counts", nargs=-1, required=True, metavar="PROCESS=N…")
-@options.environment
-@options.as_json
-def scale(app: str, counts: tuple[str, ...], environment: str, as_json: bool) -> None:
-    """How many instances of each process run."""
-    wanted = dict(_count(one) for one in counts)
-    changed = Client().request("PUT", ("apps", app, "environments", environment, "scale"), body=wanted)
-    if as_json:
-        print_json(changed)
-        return
-    say(", ".join(f"{process} × {number}" for process, number in wanted.items()))
-
-
 class DeploymentLog:
     """Prints a deployment's log from its beginning, each phase under its name.
 
@@ -214,10 +199,3 @@ def _release_number(text: str) -> int:
     if found is None:
         raise click.UsageError(f"{text!r} is not a release: say v3.")
     return int(found[1])
-
-
-def _count(text: str) -> tuple[str, int]:
-    process, equals, number = text.partition("=")
-    if not equals or not number.isascii() or not number.isdigit() or len(number) > 6:
-        raise click.UsageError(f"{text!r} is not PROCESS=NUMBER, such as worker=2.")
-    return process, int(number)

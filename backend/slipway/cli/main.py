@@ -11,11 +11,13 @@ from slipway.cli.apps import apps
 from slipway.cli.box import disk, down, setup_link, status, token
 from slipway.cli.certificates import certificates
 from slipway.cli.client import CliError
-from slipway.cli.deployments import cancel, deploy, deployments, releases, rollback, scale
+from slipway.cli.deployments import cancel, deploy, deployments, releases, rollback
 from slipway.cli.doctor import doctor
 from slipway.cli.environments import env, environments
+from slipway.cli.events import events
 from slipway.cli.logs import logs
 from slipway.cli.output import complain
+from slipway.cli.processes import crashes, ps, scale
 from slipway.cli.settings import settings
 from slipway.cli.system import system
 
@@ -44,7 +46,10 @@ for command in (
     releases,
     rollback,
     logs,
+    ps,
+    crashes,
     scale,
+    events,
     certificates,
     token,
     setup_link,

@@ -250,7 +250,13 @@ def test_a_crash_is_told_with_exit_code_and_last_lines_and_the_process_starts_ag
     [crash] = app.crashes()
     assert (crash["process"], crash["exit_code"], crash["signal"], crash["out_of_memory"]) == ("web", 9, None, False)
     assert any("something-is-wrong" in line for line in crash["lines"])
+    told = app.box.slipway("crashes", app.name).stdout
+    assert re.search(r": v1 web\.0 ended by itself with exit code 9\n(  │ .*\n)*  │ .*something-is-wrong", told), told
     until(lambda: app.ask().status_code == 200, "it answers again")
+    [row] = app.box.slipway("ps", app.name).stdout.splitlines()
+    assert row.split("\t") == ["web.0", "active", "1", "python3 server.py"]
+    happened = app.box.slipway("events", "--limit", "50").stdout
+    assert "process.crashed" in happened
 
 
 def test_an_out_of_memory_kill_is_told_as_such(make: Make) -> None:
