@@ -1,5 +1,6 @@
 """What runs, how many of it, and how it ended."""
 
+import asyncio
 import signal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,9 @@ from slipway.settings import RANKS
 MOST_INSTANCES = 16
 LAST_LINES = 50
 """Of a log, kept with a crash: a supervisor's own words must not push out the app's."""
+LOOKS = 6
+LOOK_AGAIN_SECONDS = 0.15
+"""Where a log is empty, that is: most that end unasked say why."""
 CRASHED = "process.crashed"
 SCALED = "processes.scaled"
 
@@ -128,7 +132,7 @@ class Processes:
 
     async def _store_crash(self, record: ExitRecord) -> None:
         instance = record.instance
-        lines = await self._last_lines(record.unit, LAST_LINES)
+        lines = await self._last_words(record.unit)
         exit_code, signal_name = ending(record)
         async with self._db.transaction() as connection:
             new = await store.insert_crash(
@@ -161,6 +165,14 @@ class Processes:
                 generation=instance.generation,
                 out_of_memory=record.out_of_memory,
             )
+
+    async def _last_words(self, unit: str) -> list[str]:
+        """The end of its log. That it ended is told by systemd, and journald may not have got so far yet."""
+        for _ in range(LOOKS):
+            if lines := await self._last_lines(unit, LAST_LINES):
+                return lines
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        return []
 
 
 def wanted(environment: Environment, process: str) -> int:
