@@ -54,9 +54,24 @@ class Box:
         """The command that does so."""
         return [str(self.state / "bin/slipway"), "local", "enter", "--state", str(self.state), "--", *argv]
 
+    @property
+    def panel(self) -> str:
+        """Its name; an app's is below it."""
+        return "localhost"
+
+    @property
+    def address(self) -> str:
+        """Where nginx is reached from outside."""
+        return "127.0.0.1"
+
     def hostname(self, app: str) -> str:
         """An app's, as browsers send it."""
         return f"{app}.localhost:{self.port}"
+
+    def browser(self) -> httpx.Client:
+        """One who asks the panel over TLS, and says where from."""
+        origin = f"https://localhost:{self.port}"
+        return httpx.Client(base_url=origin, headers={"Origin": origin}, verify=False, timeout=60)
 
     def visitor(self, app: str, *, kept: bool = True, seconds: float = 30) -> httpx.Client:
         """One who asks an app, on a kept connection or a new one for each request."""

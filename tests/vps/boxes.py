@@ -51,8 +51,22 @@ class OnServer(Box):
     def end(self) -> None:
         """Whoever booted it ends it."""
 
+    @property
+    def panel(self) -> str:
+        return self.server.base
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
     def hostname(self, app: str) -> str:
-        return f"{app}.{self.server.base}"
+        return f"{app}.{self.panel}"
+
+    def browser(self) -> httpx.Client:
+        headers = {"Host": self.panel, "Origin": f"https://{self.panel}"}
+        return httpx.Client(
+            base_url=f"https://{self.address}", headers=headers, timeout=60, transport=_Named(self.panel)
+        )
 
     def visitor(self, app: str, *, kept: bool = True, seconds: float = 30) -> httpx.Client:
         name = self.hostname(app)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 from tests.integration.conftest import Box, run, running_box
 
@@ -40,28 +39,25 @@ def tls_box() -> Iterator[Box]:
 @pytest.fixture(scope="module")
 def link(tls_box: Box) -> str:
     """The set-up link, after twenty used it at the same time."""
-    found = re.search(r"https://\S+", tls_box.slipway("setup-link").stdout)
-    assert found is not None
+    path = setup_path(tls_box)
     start = threading.Barrier(20)
 
     def use(number: int) -> int:
-        with browser(tls_box) as one:
+        with tls_box.browser() as one:
             start.wait()
-            return one.post(found.group(), data=PERSON | {"email": f"racer-{number}@example.org"}).status_code
+            return one.post(path, data=PERSON | {"email": f"racer-{number}@example.org"}).status_code
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(use, range(20)))
     assert sorted(answers) == [303] + [404] * 19
-    return found.group()
+    return path
 
 
 @pytest.fixture(scope="module")
 def account(tls_box: Box, link: str) -> dict[str, str]:
     """Who has an account by now, and the password."""
-    renewed = re.search(r"https://\S+", tls_box.slipway("setup-link").stdout)
-    assert renewed is not None
-    with browser(tls_box) as one:
-        assert one.post(renewed.group(), data=PERSON).status_code == 303
+    with tls_box.browser() as one:
+        assert one.post(setup_path(tls_box), data=PERSON).status_code == 303
     return {"email": PERSON["email"], "password": PASSWORD}
 
 
@@ -79,26 +75,29 @@ def site(tls_box: Box) -> Iterator[str]:
     git = ("git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@b")
     for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "First")):
         run(*git, *arguments)
-    tls_box.json("apps", "create", "site", "--repo", str(folder))
+    tls_box.json("apps", "create", "site", "--repo", tls_box.repository(folder))
     ended = tls_box.slipway("deploy", "site", "--wait")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    yield "site.localhost"
+    yield f"site.{tls_box.panel}"
     shutil.rmtree(folder)
 
 
-def browser(box: Box) -> httpx.Client:
-    origin = f"https://localhost:{box.port}"
-    return httpx.Client(base_url=origin, headers={"Origin": origin}, verify=False, timeout=60)
+def setup_path(box: Box) -> str:
+    """A new set-up link's."""
+    found = re.search(r"https://[^/]+(/\S+)", box.slipway("setup-link").stdout)
+    assert found is not None
+    return found[1]
 
 
-def tls(box: Box, host: str = "localhost") -> ssl.SSLSocket:
+def tls(box: Box, host: str = "") -> ssl.SSLSocket:
+    """A connection to nginx; without a host, to the panel."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    plain = socket.create_connection(("127.0.0.1", box.port), timeout=30)
-    return context.wrap_socket(plain, server_hostname=host)
+    plain = socket.create_connection((box.address, box.port), timeout=30)
+    return context.wrap_socket(plain, server_hostname=host or box.panel)
 
 
-def raw(box: Box, request: str | bytes, host: str = "localhost") -> tuple[int, dict[str, str], bytes]:
+def raw(box: Box, request: str | bytes, host: str = "") -> tuple[int, dict[str, str], bytes]:
     """Exactly these bytes; → (status, headers, body). Status 0 where the connection was closed without an answer."""
     with tls(box, host) as connection:
         send(connection, request.encode("latin-1") if isinstance(request, str) else request)
@@ -116,8 +115,8 @@ def raw(box: Box, request: str | bytes, host: str = "localhost") -> tuple[int, d
     return int(first.split()[1]), headers, body
 
 
-def get(box: Box, path: str, host: str = "localhost", more: str = "") -> tuple[int, dict[str, str], bytes]:
-    name = f"{host}:{box.port}"
+def get(box: Box, path: str, host: str = "", more: str = "") -> tuple[int, dict[str, str], bytes]:
+    name = f"{host or box.panel}:{box.port}"
     return raw(box, f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n{more}\r\n", host)
 
 
@@ -127,14 +126,14 @@ def get(box: Box, path: str, host: str = "localhost", more: str = "") -> tuple[i
 def test_of_twenty_who_use_the_setup_link_at_once_one_gets_the_account_and_nobody_after(
     tls_box: Box, link: str
 ) -> None:
-    with browser(tls_box) as one:
+    with tls_box.browser() as one:
         assert one.get(link).status_code == 404
         assert one.post(link, data=PERSON).status_code == 404
 
 
 def test_a_session_that_was_planted_is_worth_nothing_after_signing_in(tls_box: Box, account: dict[str, str]) -> None:
     planted = "x" * 43
-    with browser(tls_box) as one:
+    with tls_box.browser() as one:
         one.cookies.set("__Host-slipway", planted)
         answer = one.post("/sign-in", data=account)
         assert answer.status_code == 303
@@ -154,7 +153,7 @@ def test_a_session_that_was_planted_is_worth_nothing_after_signing_in(tls_box: B
      "javascript:alert(1)", "/%0d%0aLocation:%20https://evil.example", "https:evil.example", "/\r\nX: y", " /x", ""],
 )  # fmt: skip
 def test_after_signing_in_nobody_is_led_elsewhere(tls_box: Box, account: dict[str, str], target: str) -> None:
-    with browser(tls_box) as one:
+    with tls_box.browser() as one:
         page = one.get("/sign-in", params={"next": target})
         assert 'value="https:' not in page.text
         assert 'value="//' not in page.text
@@ -184,10 +183,11 @@ def test_after_signing_in_nobody_is_led_elsewhere(tls_box: Box, account: dict[st
         "Bad\0Header: x\r\n",
     ],
 )
-@pytest.mark.parametrize("host", ["localhost", "site.localhost"])
+@pytest.mark.parametrize("whose", ["the panel's", "a site's"])
 def test_a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_read(
-    tls_box: Box, site: str, head: str, host: str
+    tls_box: Box, site: str, head: str, whose: str
 ) -> None:
+    host = tls_box.panel if whose == "the panel's" else site
     smuggled = f"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: {host}:{tls_box.port}\r\nConnection: close\r\n\r\n"
     request = f"POST / HTTP/1.1\r\nHost: {host}:{tls_box.port}\r\n{head}\r\n{smuggled}"
     status, _, body = raw(tls_box, request, host)
@@ -196,14 +196,14 @@ def test_a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_rea
 
 
 def test_huge_heads_and_bodies_are_refused_and_never_an_error_of_slipways(tls_box: Box, site: str) -> None:
-    for host in ("localhost", site):
+    for host in (tls_box.panel, site):
         for more in ("X-Long: " + "x" * 20_000 + "\r\n", "".join(f"X-{n}: {'x' * 900}\r\n" for n in range(200))):
             assert get(tls_box, "/", host, more)[0] in (400, 431)
         assert get(tls_box, "/" + "x" * 20_000, host)[0] == 414
-    for host, path, size in (("localhost", "/sign-in", 13_000_000), (site, "/", 200_000_000)):
+    for host, path, size in ((tls_box.panel, "/sign-in", 13_000_000), (site, "/", 200_000_000)):
         head = f"POST {path} HTTP/1.1\r\nHost: {host}:{tls_box.port}\r\nContent-Length: {size}\r\n\r\n"
         assert raw(tls_box, head, host)[0] == 413, "refused by its length alone"
-    with browser(tls_box) as one:
+    with tls_box.browser() as one:
         assert one.post("/sign-in", data={"email": "x" * 2_000_000}).status_code == 413
 
 
@@ -227,14 +227,14 @@ def test_every_answer_has_the_security_headers_and_allows_no_other_origin(tls_bo
     asked = {path: get(tls_box, path, more=origin) for path in ("/", "/sign-in", "/nothing", "/api/apps", "/api/docs")}
     asked["a preflight"] = raw(
         tls_box,
-        f"OPTIONS /api/apps HTTP/1.1\r\nHost: localhost:{tls_box.port}\r\nConnection: close\r\n{origin}"
+        f"OPTIONS /api/apps HTTP/1.1\r\nHost: {tls_box.panel}:{tls_box.port}\r\nConnection: close\r\n{origin}"
         "Access-Control-Request-Method: DELETE\r\n\r\n",
     )
     asked["a wrong method"] = raw(
-        tls_box, f"BREW / HTTP/1.1\r\nHost: localhost:{tls_box.port}\r\nConnection: close\r\n\r\n"
+        tls_box, f"BREW / HTTP/1.1\r\nHost: {tls_box.panel}:{tls_box.port}\r\nConnection: close\r\n\r\n"
     )
     asked["nginx's own"] = get(tls_box, "/" + "x" * 14_000, more="X: y\r\n" + "".join("X: " + "y" * 15_000 + "\r\n"))
-    head = f"POST / HTTP/1.1\r\nHost: localhost:{tls_box.port}\r\nContent-Length: 13000000\r\n\r\n"
+    head = f"POST / HTTP/1.1\r\nHost: {tls_box.panel}:{tls_box.port}\r\nContent-Length: 13000000\r\n\r\n"
     asked["nginx's word on a large body"] = raw(tls_box, head)
     for what, (status, headers, _) in asked.items():
         assert status, what
@@ -276,7 +276,7 @@ def test_no_weak_cipher_is_taken(tls_box: Box, cipher: str) -> None:
 
 
 def handshake(box: Box, *options: str) -> bool:
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{box.port}", "-servername", "localhost", *options]
+    command = ["openssl", "s_client", "-connect", f"{box.address}:{box.port}", "-servername", box.panel, *options]
     said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
     return said.returncode == 0 and "Cipher is (NONE)" not in said.stdout
 
@@ -302,8 +302,7 @@ def test_clients_that_send_their_heads_byte_by_byte_hold_up_nobody_and_are_let_g
 
 
 def test_clients_that_send_their_bodies_byte_by_byte_reach_nobody_behind_nginx(tls_box: Box, site: str) -> None:
-    name = f"localhost:{tls_box.port}"
-    head = f"POST /sign-in HTTP/1.1\r\nHost: {name}\r\nOrigin: https://{name}\r\nContent-Length: 100000\r\n\r\n"
+    head = f"POST /sign-in HTTP/1.1\r\nHost: {tls_box.panel}:{tls_box.port}\r\nContent-Length: 100000\r\n\r\n"
     slow = [tls(tls_box) for _ in range(SLOW_CLIENTS)]
     before = open_files_of_the_daemon(tls_box)
     try:
@@ -327,10 +326,8 @@ def send(connection: ssl.SSLSocket, data: bytes) -> None:
 
 
 def open_files_of_the_daemon(box: Box) -> int:
-    own = (box.state / "etc/slipway/slipway.toml").read_text().split('id = "', 1)[1][:4]
-    unit = f"slipway-{own}-daemon.service"
-    pid = box.enter("systemctl", "--user", "show", "--property=MainPID", "--value", unit).stdout.strip()
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    pid = box.systemctl("show", "--property=MainPID", "--value", box.unit("daemon")).stdout.strip()
+    return len(list((box.proc / pid / "fd").iterdir()))
 
 
 def was_closed(connection: ssl.SSLSocket) -> bool:
@@ -344,15 +341,13 @@ def was_closed(connection: ssl.SSLSocket) -> bool:
 
 
 def test_while_the_daemon_is_away_nginxs_answers_have_the_headers_too(tls_box: Box) -> None:
-    own = json.loads(tls_box.slipway("status", "--json").stdout)
-    assert own["ok"]
-    units = tls_box.enter("sh", "-c", "systemctl --user list-units --plain --no-legend 'slipway-*' | cut -d' ' -f1")
-    parts = [unit for unit in units.stdout.split() if re.search(r"-(daemon\.service|web\.socket|admin\.socket)$", unit)]
-    tls_box.enter("systemctl", "--user", "stop", *parts)
+    assert json.loads(tls_box.slipway("status", "--json").stdout)["ok"]
+    sockets = [tls_box.unit(part).replace(".service", ".socket") for part in ("web", "admin")]
+    tls_box.systemctl("stop", tls_box.unit("daemon"), *sockets)
     try:
         status, headers, _ = get(tls_box, "/sign-in")
         assert status == 502
         assert {name for name in SECURITY if name not in headers} == set()
     finally:
-        tls_box.enter("systemctl", "--user", "start", *(unit for unit in parts if unit.endswith("socket")))
-        tls_box.enter("systemctl", "--user", "start", *(unit for unit in parts if unit.endswith("service")))
+        tls_box.systemctl("start", *sockets)
+        tls_box.systemctl("start", tls_box.unit("daemon"))
