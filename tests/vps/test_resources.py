@@ -1,8 +1,12 @@
 """What one app or build may take from the others: memory, processes, connections. The rest goes on."""
 
+import json
 import math
 import re
+import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +20,7 @@ from tests.integration.deployments.helpers import WEB, Deployable, query, until
 from tests.integration.deployments.leftovers import nothing_is_left_behind
 from tests.integration.deployments.test_failures import limits
 from tests.integration.deployments.test_runtime_logs import log_path
+from tests.integration.security.test_outside import PERSON, setup_path
 from tests.vps.boxes import OnServer
 from tests.vps.outside import agrees
 
@@ -207,6 +212,58 @@ def memory_of(box: OnServer, part: str) -> int:
     found = re.search(r"^VmRSS:\s+(\d+) kB", (box.proc / pid / "status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
+
+
+CROWD, PLACES = 10_000, 2500
+OF_ONE = "s/^(of_account|of_address) = .*/\\1 = 20000/"
+
+
+def test_ten_thousand_who_want_event_streams_get_as_many_as_there_are_and_the_rest_is_told_so(
+    bystander: Deployable, box: OnServer
+) -> None:
+    """In the settings there are 2,500; here one account may have all of them."""
+    box.server.must("sed", "-Ei", OF_ONE, "/etc/slipway/slipway.toml")
+    box.restart("daemon")
+    with box.browser() as person:
+        assert person.post(setup_path(box), data=PERSON).status_code == 303
+    token = box.json("token", "create", "--name", "crowd", "--email", PERSON["email"])["token"]
+    before = api_answers(box, token, 300)
+    box.does("10,000 clients that ask for an event stream of the panel and keep what they get")
+    argv = [sys.executable, "-m", "tests.benchmarks.crowd", str(box.state / "run/slipway/web.sock"), box.panel]
+    with (
+        visited(bystander),
+        subprocess.Popen([*argv, str(CROWD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd,
+    ):
+        assert crowd.stdin is not None
+        assert crowd.stdout is not None
+        crowd.stdin.write(f"{token}\n")
+        crowd.stdin.flush()
+        come = select.poll()
+        come.register(crowd.stdout, select.POLLIN)
+        meanwhile: list[float] = []
+        while not come.poll(0):
+            meanwhile += api_answers(box, token, 20)
+        assert json.loads(crowd.stdout.readline()) == {"200": PLACES, "503": CROWD - PLACES}
+        bystander.repository.commit({"change": "beside a crowd"})
+        bystander.go_live()
+        crowd.stdin.close()
+    agrees(box.server)
+    box.server.story.notes(
+        f"{PLACES:,} got one, the others 503; the app lost no request and was deployed; the API's slowest hundredth: "
+        f"{p99(before) * 1000:.0f} ms before, {p99(meanwhile) * 1000:.0f} ms while they came"
+    )
+    nothing_is_left_behind(box)
+
+
+def api_answers(box: OnServer, token: str, count: int) -> list[float]:
+    """How long each answer took; every one must be right."""
+    waited = []
+    with box.browser() as one:
+        for _ in range(count):
+            began = time.monotonic()
+            assert one.get("/api/apps", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+            waited.append(time.monotonic() - began)
+    return waited
 
 
 def test_a_daemon_without_a_free_file_descriptor_works_again_once_it_has_some(
