@@ -288,14 +288,14 @@ def test_a_daemon_without_a_free_file_descriptor_works_again_once_it_has_some(
             one.close()
         bystander.repository.commit({"change": "with free ones"})
         bystander.go_live()
-        agrees(box.server)
-        box.server.story.notes("the app lost no request; afterwards it deploys")
     finally:
         for one in held:
             one.close()
         box.server.must("rm", "-r", drop_in)
         box.server.must("systemctl", "daemon-reload")
-        box.restart("daemon")
+    agrees(box.server)
+    box.server.story.notes("the app lost no request; afterwards it deploys")
+    box.restart("daemon")
 
 
 def open_files(box: OnServer) -> int:
