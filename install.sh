@@ -69,7 +69,7 @@ PACKAGES=(
 )
 PACKAGES_OF_A_SERVER=(nftables logrotate unattended-upgrades systemd-oomd)
 PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables pebble)
-PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2)
+PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2 qemu-system-x86 qemu-utils e2fsprogs openssh-client)
 
 # ---- a server ------------------------------------------------------------------------------------------------------
 
