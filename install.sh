@@ -313,6 +313,8 @@ make_release() {
     add_environment "$state" "$release.new"
     add_assets "$state" "$release.new"
     chmod -R go+rX,go-w "$release.new"
+    # A server's, from here on: a power cut must not leave it with empty files.
+    [ -n "$state" ] || sync --file-system "$release.new"
     mv "$release.new" "$release"
   fi
   ln -sfn "releases/$version" "$state/opt/slipway/current.new"
