@@ -69,7 +69,7 @@ PACKAGES=(
 )
 PACKAGES_OF_A_SERVER=(nftables logrotate unattended-upgrades systemd-oomd)
 PACKAGES_FOR_TESTS=(chromium curl shellcheck openssl wrk nftables pebble)
-PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2)
+PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2 qemu-system-x86 qemu-utils e2fsprogs openssh-client)
 
 # ---- a server ------------------------------------------------------------------------------------------------------
 
@@ -313,6 +313,8 @@ make_release() {
     add_environment "$state" "$release.new"
     add_assets "$state" "$release.new"
     chmod -R go+rX,go-w "$release.new"
+    # A server's, from here on: a power cut must not leave it with empty files.
+    [ -n "$state" ] || sync --file-system "$release.new"
     mv "$release.new" "$release"
   fi
   ln -sfn "releases/$version" "$state/opt/slipway/current.new"

@@ -17,7 +17,7 @@ from tests.vps import authority, images
 from tests.vps.conftest import GIT, Provider
 from tests.vps.network import Network
 from tests.vps.outside import ask, base_of
-from tests.vps.servers import Server
+from tests.vps.servers import Container, Server
 
 SYSTEM, MEGABYTES = "debian-12", 1024
 TARGET = 90
@@ -109,7 +109,7 @@ def _memory() -> Section:
     return section
 
 
-def _held_while_deploying(server: Server) -> tuple[dict[str, float], float]:
+def _held_while_deploying(server: Container) -> tuple[dict[str, float], float]:
     """The most of each unit, and of all at once."""
     most: dict[str, float] = {}
     most_all = 0.0
@@ -137,9 +137,9 @@ def _counted(server: Server) -> float:
 
 
 @contextmanager
-def _bare() -> Iterator[Server]:
+def _bare() -> Iterator[Container]:
     network = Network()
-    server = Server(SYSTEM, network)
+    server = Container(SYSTEM, network)
     try:
         server.boot()
         yield server

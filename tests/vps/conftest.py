@@ -19,14 +19,16 @@ from tests.vps.boxes import OnServer
 from tests.vps.images import CannotBoot
 from tests.vps.network import Network
 from tests.vps.reliability import Story
-from tests.vps.servers import Server, booted
+from tests.vps.servers import Container, Server, booted
 
 GIT = "git.example.test"
 GIT_PORT = 8443
+TRUSTED = "/usr/local/share/ca-certificates/tests.crt"
 SYSTEMS = os.environ.get("SYSTEMS", "debian-12").split()
 """`make vps` names more than one."""
 PROGRAMS = ("debootstrap", "systemd-nspawn", "nft", "ip", "git")
 STORY = pytest.StashKey[tuple[str, Story]]()
+FAILED = pytest.StashKey[bool]()
 ROW = "row of docs/reliability.md"
 REGISTRIES = ("https://pypi.org/simple/pip/", "https://registry.npmjs.org/htmx.org")
 
@@ -36,11 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-reliability", action="store_true", help="write docs/reliability.md from what is measured")
 
 
-def must_be_possible() -> None:
+def must_be_possible(programs: tuple[str, ...] = PROGRAMS) -> None:
     """Raises CannotBoot with what keeps test servers from running on this machine."""
     if os.geteuid() != 0:
         raise CannotBoot("this needs root")
-    missing = [program for program in PROGRAMS if not shutil.which(program)]
+    missing = [program for program in programs if not shutil.which(program)]
     if missing:
         raise CannotBoot(f"{', '.join(missing)} must be installed (./install.sh --packages-for-test-servers)")
 
@@ -74,8 +76,10 @@ class Provider:
         argv = [sys.executable, "-m", "tests.vps.git_server", str(self.folder), str(GIT_PORT), *certificate]
         enter = ["nsenter", f"--net={server.network.path}", "--"]
         process = subprocess.Popen([*enter, *argv], cwd=images.CHECKOUT)
-        server.put("/usr/local/share/ca-certificates/tests.crt", (self.folder / "authority.pem").read_text())
-        server.must("update-ca-certificates")
+        trusted = (self.folder / "authority.pem").read_text()
+        if server.run("cat", TRUSTED).stdout != trusted:
+            server.put(TRUSTED, trusted)
+            server.must("update-ca-certificates")
         server.must("sh", "-c", f"grep -q {GIT} /etc/hosts || echo 127.0.0.1 {GIT} >>/etc/hosts")
         server.must("sh", "-c", f"until curl -fs -o /dev/null https://{GIT}:{GIT_PORT}/install.sh; do sleep 0.1; done")
         return process
@@ -130,19 +134,15 @@ def installed(request: pytest.FixtureRequest, provider: Provider) -> Iterator[In
         try:
             must_be_possible()
             network = Network()
-            server = Server(request.param, network)
+            server = Container(request.param, network)
             server.boot()
             must_reach_registries(server)
         except (CannotBoot, OSError) as error:
             give_up(request.config, f"no {request.param} server can be booted here: {error}")
-        serving = provider.serve(server)
-        try:
+        with served(server, provider):
             line = f"curl -fsSL https://{GIT}:{GIT_PORT}/install.sh | SLIPWAY_REPO={provider.address('slipway')} bash"
             done = server.run("bash", "-c", line, timeout=900)
             assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        finally:
-            serving.terminate()
-            serving.wait()
         yield Installed(request.param, network, server.shut_down(), done.stdout)
     finally:
         if server:
@@ -175,16 +175,22 @@ def server(request: pytest.FixtureRequest, installed: Installed, provider: Provi
 
 
 @contextmanager
-def ready(installed: Installed, provider: Provider) -> Iterator[Server]:
+def ready(installed: Installed, provider: Provider) -> Iterator[Container]:
     """A server that goes on from the installed one."""
-    with booted(installed.system, installed.network, installed.layer) as one:
-        serving = provider.serve(one)
-        try:
-            one.until(lambda: one.run("slipway", "status").returncode == 0, "Slipway is well")
-            yield one
-        finally:
-            serving.terminate()
-            serving.wait()
+    with booted(installed.system, installed.network, installed.layer) as one, served(one, provider):
+        one.until(lambda: one.run("slipway", "status").returncode == 0, "Slipway is well")
+        yield one
+
+
+@contextmanager
+def served(server: Server, provider: Provider) -> Iterator[None]:
+    """While it can fetch what was published."""
+    serving = provider.serve(server)
+    try:
+        yield
+    finally:
+        serving.terminate()
+        serving.wait()
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +224,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    item.stash[FAILED] = report.failed
     if report.when == "call" and (found := item.stash.get(STORY, None)):
         row = reliability.Row.of(item.name, *found, passed=report.passed)
         report.user_properties.append((ROW, astuple(row)))  # with it, to the process that reports

@@ -1,5 +1,6 @@
 """Networks for test servers: each has a namespace of its own, and reaches the outside through this machine.
 
+A container is in that namespace. A machine is plugged into it, with the same address, beside what serves it there.
 A server listens on its own ports 80 and 443 and has firewall rules of its own, and this machine's are not touched but
 for one table that hides the servers' addresses behind its own.
 """
@@ -23,13 +24,17 @@ _LOCKS = Path("/run/slipway-vps")
 
 
 class Network:
-    """10.78.N.1 is this machine, 10.78.N.2 the server. N is one that no other run of tests has."""
+    """10.78.N.1 is this machine, 10.78.N.2 the server, 10.78.N.3 what serves it if it is a machine of its own. N is one
+    that no other run of tests has."""
+
+    tap = "machine"
+    """The network device, in the namespace, of a machine of its own."""
 
     def __init__(self) -> None:
         number, self._lock = _free_number()
         self.name = f"slipway-vps-{number}"
         self._outside, self._inside = f"vps{number}", f"vps{number}p"
-        self.gateway, self.address = f"10.78.{number}.1", f"10.78.{number}.2"
+        self.gateway, self.address, self.beside = (f"10.78.{number}.{place}" for place in (1, 2, 3))
 
     @property
     def path(self) -> Path:
@@ -55,6 +60,21 @@ class Network:
             ["-n", self.name, "route", "add", "default", "via", self.gateway],
         ):
             _run("ip", argv=command)
+
+    def make_with_tap(self) -> None:
+        """For a machine of its own, which is plugged into `tap`."""
+        self.make()
+        for command in (
+            ["addr", "del", f"{self.address}/24", "dev", self._inside],
+            ["link", "add", "bridge", "type", "bridge"],
+            ["tuntap", "add", self.tap, "mode", "tap"],
+            ["link", "set", self._inside, "master", "bridge"],
+            ["link", "set", self.tap, "master", "bridge"],
+            ["addr", "add", f"{self.beside}/24", "dev", "bridge"],
+            ["link", "set", "bridge", "up"],
+            ["link", "set", self.tap, "up"],
+        ):
+            _run("ip", argv=["-n", self.name, *command])
 
     def listen(self, port: int) -> socket.socket:
         """On the loopback address of its namespace; a socket stays in the one that it was made in."""

@@ -17,7 +17,8 @@ def base_of(server: Server) -> str:
 def ask(server: Server, name: str, path: str = "/", *options: str, scheme: str = "https") -> tuple[int, str]:
     """→ status and body of a request from outside; status 0 where there was no answer."""
     port = 443 if scheme == "https" else 80
-    curl = ["curl", "-sk", "--max-time", "10", "--resolve", f"{name}:{port}:{server.address}", "-w", "\n%{http_code}"]
+    curl = ["curl", "-sk", "--max-time", f"{10 * server.slowness:g}", "--resolve", f"{name}:{port}:{server.address}"]
+    curl += ["-w", "\n%{http_code}"]
     said = subprocess.run([*curl, *options, f"{scheme}://{name}{path}"], capture_output=True, text=True, check=False)
     body, _, status = said.stdout.rpartition("\n")
     return int(status), body
@@ -31,7 +32,7 @@ def deploy_hello(server: Server, repository: str) -> None:
 def agrees(server: Server, seconds: float = 60) -> None:
     """Every app's last healthy release serves; database, units, nginx and routes agree; no unit, port, process, user,
     file or secret is left over; every deployment has ended. How long that took since `does` is recorded."""
-    began, found = time.monotonic(), ["nothing was looked at"]
+    began, found, seconds = time.monotonic(), ["nothing was looked at"], seconds * server.slowness
     while found:
         if time.monotonic() - began > seconds:
             raise AssertionError(f"after {seconds:g} s:\n" + "\n".join(found))
@@ -41,7 +42,7 @@ def agrees(server: Server, seconds: float = 60) -> None:
 
 def wrong(server: Server) -> list[str]:
     try:
-        left = leftovers(OnServer(server.root, 443, server))
+        left = leftovers(OnServer(server.files(), 443, server))
         return [*_apps(server), *_failed_units(server), *_doctor(server), *left]
     except (AssertionError, LookupError, OSError) as error:  # it does not answer so far
         return [str(error)]

@@ -13,7 +13,8 @@ Each row is a test that boots a whole server, installs Slipway on it by the one 
 It ends when everything agrees again: the last healthy release of every app serves; database, units, nginx and routes
 say the same; no unit, port, process, user, file or secret is left over; every deployment has ended. The time is from
 the moment when it was done until then, with nobody's help; a test fails after 60 s. A dash: there was nothing to
-settle.
+settle. A whole machine has a kernel and a disk of its own, so that a power cut takes what was not on that yet; it is
+emulated, and everything takes about ten times as long.
 
 Written by `make vps WRITE=--write-reliability`, on whatever machine that was: the times are no promise, that there is
 an end to them is. Rows of other runs stay until their case runs again.
@@ -56,7 +57,7 @@ class Row:
     @classmethod
     def of(cls, name: str, system: str, story: Story, passed: bool) -> "Row":
         function, _, variant = name.removeprefix("test_").partition("[")
-        rest = [part for part in variant.rstrip("]").split("-") if part not in system.split("-")]
+        rest = [part for part in variant.rstrip("]").split("-") if part not in re.split("[-, ]+", system)]
         case = function.replace("_", " ") + (f" ({', '.join(rest)})" if rest else "")
         happened = "; ".join(story.happened) or "as the case says"
         settled = "—" if story.seconds is None else f"{story.seconds:.1f} s"

@@ -1,7 +1,7 @@
 """Throw-away servers: a real Debian booted with its own systemd as process 1, by systemd-nspawn.
 
 Each runs on a layer above a base image, in control groups and a network of its own (a manager that is started in the
-machine's root group would take over every process of the machine).
+machine's root group would take over every process of the machine). Those with a kernel of their own: machines.py.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,17 @@ exec systemd-nspawn --quiet --directory="{layer}/root" --register=no --keep-unit
 """
 
 
-class Server:
-    def __init__(self, system: str, network: Network, *installed: Path) -> None:
-        """`installed`: layers of servers that were shut down, which this one goes on from."""
+class Server(ABC):
+    """What tests do with one, however it runs."""
+
+    slowness = 1.0
+    """How many times longer anything may take."""
+
+    def __init__(self, system: str, network: Network) -> None:
         self.system = system
         self.network = network
         self.network.remove()
         self.name = self.network.name
-        self._below = [*installed, images.base(system)]
         self._layer = Path(tempfile.mkdtemp(prefix="vps-", dir="/var/tmp"))
         self._layer.chmod(0o755)
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,32 +75,23 @@ class Server:
 
     # ---- its life
 
-    def boot(self) -> None:
-        for folder in ("upper", "work", "root"):
-            (self._layer / folder).mkdir(exist_ok=True)
-        if not self.network.path.exists():
-            self.network.make()
-        start = _START.format(
-            groups=" ".join(str(root) for root in _roots()),
-            name=self.name,
-            below=":".join(str(folder) for folder in self._below),
-            layer=self._layer,
-            network=self.network.path,
-            checkout=images.CHECKOUT,
-        )
-        with (self._layer / "console.log").open("ab") as log:
-            self._process = subprocess.Popen(["bash", "-c", start], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.await_running()
+    @abstractmethod
+    def boot(self) -> None: ...
+
+    @abstractmethod
+    def _kill(self) -> None:
+        """End it at once."""
+
+    @abstractmethod
+    def _await_end(self) -> None: ...
 
     def await_running(self) -> None:
-        deadline = time.monotonic() + _BOOT_SECONDS
+        deadline = time.monotonic() + _BOOT_SECONDS * self.slowness
         state = ""
         while time.monotonic() < deadline:
             with contextlib.suppress(LookupError):
                 state = self.run("systemctl", "is-system-running").stdout.strip()
                 if state in ("running", "degraded"):
-                    self.root.unlink(missing_ok=True)
-                    self.root.symlink_to(f"/proc/{self._leader()}/root")
                     return
             assert self._process is not None
             if self._process.poll() is not None:
@@ -106,72 +101,40 @@ class Server:
 
     def reboot(self) -> None:
         """As `reboot` does it: every unit is stopped first."""
-        self.run("systemctl", "poweroff")
-        self._await_end()
+        self._power_off()
         self.boot()
-
-    def shut_down(self) -> Path:
-        """For good; → its layer, for other servers to go on from."""
-        self.run("systemctl", "poweroff")
-        self._await_end()
-        return self._layer / "upper"
 
     def cut_power(self) -> None:
-        """Everything ends at once, nothing is told. What the kernel had not written yet, the machine keeps for it."""
+        """Everything ends at once, nothing is told."""
         self._kill()
         self.boot()
+
+    def _power_off(self) -> None:
+        with contextlib.suppress(LookupError):  # it may be off before it has answered
+            self.run("systemctl", "poweroff")
+        self._await_end()
 
     def end(self) -> None:
         self._kill()
         self.network.remove()
         shutil.rmtree(self._layer, ignore_errors=True)
 
-    def _kill(self) -> None:
-        for root in _roots():
-            for group in (root / self.name).rglob("cgroup.procs"):
-                with contextlib.suppress(OSError):
-                    for pid in group.read_text().split():
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(int(pid), signal.SIGKILL)
-        self._await_end()
-
-    def _await_end(self) -> None:
-        if self._process is not None:
-            self._process.wait(60)
-            self._process = None
-        for root in _roots():
-            folders = sorted((root / self.name).rglob("*/"), key=lambda path: -len(path.parts))
-            for folder in [*folders, root / self.name]:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-
     # ---- inside
 
     def run(self, *argv: str, timeout: float = 120, given: str | None = None) -> "subprocess.CompletedProcess[str]":
         """A command in it, as its root; its exit code is not checked. Raises LookupError where it does not run."""
+        seconds = timeout * self.slowness
         return subprocess.run(
-            self.entering(*argv), input=given, capture_output=True, text=True, timeout=timeout, check=False
+            self.entering(*argv), input=given, capture_output=True, text=True, timeout=seconds, check=False
         )
 
+    @abstractmethod
     def entering(self, *argv: str) -> list[str]:
         """The command of this machine that runs a command in it. Raises LookupError where it does not run."""
-        clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
-        return ["nsenter", "--target", str(self._leader()), "--all", "--wdns=/", "--", *clean, *argv]
 
-    def limit_memory(self, megabytes: int) -> None:
-        """Give it so much, as a small server has it, and let its kernel say so; until it is booted again."""
-        for root in _roots():
-            for name in ("memory.limit_in_bytes", "memory.max"):
-                if (limit := root / self.name / name).exists():
-                    limit.write_text(str(megabytes * 2**20))
-        told = re.sub(r"(?m)^MemTotal:.*", f"MemTotal: {megabytes * 1024} kB", self.must("cat", "/proc/meminfo"))
-        self.put("/run/meminfo", told)
-        self.must("mount", "--bind", "/run/meminfo", "/proc/meminfo")
-
-    @property
-    def root(self) -> Path:
-        """Its files as it sees them, /run and /proc too; the same path over reboots."""
-        return self._layer / "inside"
+    @abstractmethod
+    def files(self) -> Path:
+        """Where its files can be read from this machine, as they are now."""
 
     def must(self, *argv: str, timeout: float = 120) -> str:
         done = self.run(*argv, timeout=timeout)
@@ -198,6 +161,7 @@ class Server:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Wait until something is so."""
+        seconds *= self.slowness
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"it did not come to pass within {seconds:g} s that {what}"
@@ -205,6 +169,85 @@ class Server:
 
     def console(self) -> str:
         return (self._layer / "console.log").read_text(errors="replace")[-4000:]
+
+
+CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
+
+
+class Container(Server):
+    def __init__(self, system: str, network: Network, *installed: Path) -> None:
+        """`installed`: layers of servers that were shut down, which this one goes on from."""
+        super().__init__(system, network)
+        self._below = [*installed, images.base(system)]
+
+    # ---- its life
+
+    def boot(self) -> None:
+        for folder in ("upper", "work", "root"):
+            (self._layer / folder).mkdir(exist_ok=True)
+        if not self.network.path.exists():
+            self.network.make()
+        start = _START.format(
+            groups=" ".join(str(root) for root in _roots()),
+            name=self.name,
+            below=":".join(str(folder) for folder in self._below),
+            layer=self._layer,
+            network=self.network.path,
+            checkout=images.CHECKOUT,
+        )
+        with (self._layer / "console.log").open("ab") as log:
+            self._process = subprocess.Popen(["bash", "-c", start], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.await_running()
+        self.root.unlink(missing_ok=True)
+        self.root.symlink_to(f"/proc/{self._leader()}/root")
+
+    def shut_down(self) -> Path:
+        """For good; → its layer, for other servers to go on from."""
+        self._power_off()
+        return self._layer / "upper"
+
+    def _kill(self) -> None:
+        """What the kernel had not written yet, the machine keeps for it."""
+        for root in _roots():
+            for group in (root / self.name).rglob("cgroup.procs"):
+                with contextlib.suppress(OSError):
+                    for pid in group.read_text().split():
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(int(pid), signal.SIGKILL)
+        self._await_end()
+
+    def _await_end(self) -> None:
+        if self._process is not None:
+            self._process.wait(60)
+            self._process = None
+        for root in _roots():
+            folders = sorted((root / self.name).rglob("*/"), key=lambda path: -len(path.parts))
+            for folder in [*folders, root / self.name]:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    # ---- inside
+
+    def entering(self, *argv: str) -> list[str]:
+        return ["nsenter", "--target", str(self._leader()), "--all", "--wdns=/", "--", *CLEAN, *argv]
+
+    def limit_memory(self, megabytes: int) -> None:
+        """Give it so much, as a small server has it, and let its kernel say so; until it is booted again."""
+        for root in _roots():
+            for name in ("memory.limit_in_bytes", "memory.max"):
+                if (limit := root / self.name / name).exists():
+                    limit.write_text(str(megabytes * 2**20))
+        told = re.sub(r"(?m)^MemTotal:.*", f"MemTotal: {megabytes * 1024} kB", self.must("cat", "/proc/meminfo"))
+        self.put("/run/meminfo", told)
+        self.must("mount", "--bind", "/run/meminfo", "/proc/meminfo")
+
+    @property
+    def root(self) -> Path:
+        """Its files as it sees them, /run and /proc too; the same path over reboots."""
+        return self._layer / "inside"
+
+    def files(self) -> Path:
+        return self.root
 
     def _leader(self) -> int:
         """Its process 1, as this machine counts."""
@@ -227,8 +270,8 @@ def _roots() -> list[Path]:
 
 
 @contextlib.contextmanager
-def booted(system: str, network: Network, *installed: Path) -> Iterator[Server]:
-    one = Server(system, network, *installed)
+def booted(system: str, network: Network, *installed: Path) -> Iterator[Container]:
+    one = Container(system, network, *installed)
     try:
         one.boot()
         yield one

@@ -59,10 +59,15 @@ def _field(file: Path, name: str) -> int:
 
 def _identity(folder: Path) -> str:
     try:
-        status = os.stat(folder)
+        return _identified(os.stat(folder))
     except OSError:
         return ""
-    return f"{status.st_ino}.{status.st_ctime_ns}"
+
+
+def _identified(status: os.stat_result) -> str:
+    """By its number alone, which the kernel gives to no other group until it is started anew. Its times are those at
+    which the kernel last read it into memory: they change where memory is short, and it is the same group."""
+    return str(status.st_ino)
 
 
 class Usage(NamedTuple):
@@ -118,7 +123,7 @@ class Groups:
             read_bytes=read,
             written_bytes=written,
             oom_kills=oom_kills,
-            identity=f"{status.st_ino}.{status.st_ctime_ns}",
+            identity=_identified(status),
         )
 
     def _cpu_of(self, path: str) -> int:

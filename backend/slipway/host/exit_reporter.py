@@ -33,8 +33,9 @@ CALM_SECONDS = 60.0
 def main(argv: "list[str]") -> None:
     unit, exits, marks, back_offs = argv[2], Path(argv[3]), Path(argv[4]), Path(argv[5])
     if argv[1] == "stopping":
-        # systemd runs it after a good end of the main process, too: then there is an exit code.
-        if "EXIT_CODE" not in os.environ:
+        # systemd runs it after a good end of the main process, too: then there is an exit code. And it stops by itself
+        # what the kernel killed a process of for memory (control groups v2): then the result is no success any more.
+        if "EXIT_CODE" not in os.environ and os.environ.get("SERVICE_RESULT", "success") == "success":
             (marks / unit).touch()
         return
     now = time.time()

@@ -197,3 +197,19 @@ def test_two_fetches_of_one_mirror_wait_for_each_other(tmp_path: Path, repositor
     order = str(tmp_path / "order.json")
     both = [subprocess.Popen([sys.executable, "-m", "slipway.host.fetcher", order]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
+
+
+@pytest.mark.parametrize("lost", ["HEAD", "config", "refs/heads/main", "objects/pack/*.idx", "objects/pack/*.pack"])
+def test_a_mirror_of_which_a_power_cut_left_an_empty_file_is_made_anew(
+    tmp_path: Path, repository: Path, lost: str
+) -> None:
+    """As file systems leave what was written and not yet on the disk."""
+    commit(repository)
+    assert fetch(tmp_path, str(repository)).ok
+    for file in (tmp_path / "mirror").glob(lost):
+        file.chmod(0o644)
+        file.write_bytes(b"")
+    commit(repository, "Second")
+    result = fetch(tmp_path, str(repository))
+    assert result.ok, result.reason
+    assert git(tmp_path / "mirror", "log", "--format=%s", str(result.commit)).split() == ["Second", "First"]

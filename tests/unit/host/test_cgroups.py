@@ -30,6 +30,19 @@ def test_what_cannot_be_read_counts_as_zero(tmp_path: Path) -> None:
     assert own_counters(tmp_path / "proc", tmp_path)[:3] == (0, 0, "")
 
 
+def test_a_group_whose_times_the_kernel_forgot_is_the_same_one(tmp_path: Path) -> None:
+    write(tmp_path, {"proc": "0::/a\n", "cgroup.controllers": ""})
+    write(tmp_path, {"a/memory.events": "oom_kill 1\n", "b/memory.events": "oom_kill 1\n"})
+    groups = Groups(tmp_path)
+    before = own_counters(tmp_path / "proc", tmp_path), groups.usage("/a")
+    (tmp_path / "a").chmod(0o700)
+    assert (own_counters(tmp_path / "proc", tmp_path), groups.usage("/a")) == before
+    other = groups.usage("/b")
+    assert before[1] is not None
+    assert other is not None
+    assert other.identity != before[1].identity
+
+
 GROUP = "/slipway.slice/slipway-ab12-apps.slice/slipway-ab12-apps-e3.slice"
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import msgspec
 
+from slipway import durable
 from slipway.builds.builder import commands, files
 from slipway.builds.builder.build import build
 from slipway.builds.builder.output import LogLimitReached, Output
@@ -52,6 +53,8 @@ def _attempt(order: BuildOrder, output: Output) -> tuple[int, BuildResult]:
     try:
         plan = build(order, output)
         files.write_json(Path(order.folder, PLAN_FILE), plan)
+        # Once it is live, that is what is promised: of a build that is still in memory a power cut leaves empty files.
+        durable.sync(Path(order.folder))
     except LogLimitReached:
         size = f"{output.limit / 1_000_000:g} MB"
         reason = (

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -18,6 +19,7 @@ BRANCHES_NAMED = 10
 """At most so many branches are named when the wanted one is not there."""
 OLD_RESULT_SECONDS = 86400
 LOCK = "slipway.lock"
+_REFERENCE = re.compile(rb"[0-9a-f]{40,64}\n")
 MANY_PACKS = 50
 """Each fetch brings a pack; among so many of them it takes Git long to find an object."""
 
@@ -120,12 +122,21 @@ def _met_limit(mirror: Path, limit: int) -> bool:
 
 def _tidy(mirror: Path, limit: int) -> None:
     """Take away what a Git that was ended in the middle left: halves would lie there for ever, and locks be in the way
-    for ever. A mirror that is too large is emptied: only a fetch that succeeds looks at that itself.
+    for ever. A mirror that is too large is emptied: only a fetch that succeeds looks at that itself. So is one that a
+    power cut tore: Git refuses it, however often it is asked.
     """
     for left in (*_halves(mirror), *_locks(mirror)):
         left.unlink()
-    if _size(mirror) > limit:
+    if _size(mirror) > limit or _is_torn(mirror):
         _empty(mirror)
+
+
+def _is_torn(mirror: Path) -> bool:
+    """Whether a file's name reached the disk and its content did not."""
+    head = mirror / "HEAD"
+    if head.exists() and not head.read_bytes().startswith(b"ref: "):
+        return True
+    return any(not _REFERENCE.fullmatch(file.read_bytes()) for file in mirror.glob("refs/**/*") if file.is_file())
 
 
 def _halves(mirror: Path) -> list[Path]:

@@ -23,6 +23,7 @@ def configuration(protocols: Sequence[str]) -> str:
     """A git configuration file: transports by allow-list, no hooks, no credentials, an end to stalled transfers.
 
     What is fetched stays one pack, however few objects it has: taken apart, each could become a large file of its own.
+    It is on the disk, branches too, before Git says so: a build of it may be what goes on after a power cut.
     """
     allowed = "".join(f'[protocol "{name}"]\n\tallow = always\n' for name in protocols)
     return f"""[protocol]
@@ -31,6 +32,7 @@ def configuration(protocols: Sequence[str]) -> str:
 \thooksPath = /dev/null
 \taskPass = true
 \tfsmonitor = false
+\tfsync = all
 [credential]
 \thelper =
 [safe]
