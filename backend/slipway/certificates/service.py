@@ -127,9 +127,7 @@ class Certificates:
 
     async def renew(self, actor: Actor, app: App | None, environment: Environment | None) -> CertificateView:
         """Have it obtained anew now, in the background; without an app, the panel's. Raises NotFound, Conflict."""
-        reason = why_none(self._settings)
-        if reason is not None:
-            raise Conflict(f"No certificate is asked for here. {reason}")
+        self._refuse_if_off()
         served = _served(app, environment) if app and environment else None
         hostname = self._hostname(served) if served else self._settings.http.panel
         async with self._db.transaction() as connection:
@@ -176,31 +174,41 @@ class Certificates:
         """What is to lie where nginx reads it."""
         async with self._db.connection() as connection:
             rows = await store.list_all(connection)
+        now = clock.now()
         return tuple(
             WantedCertificate(
                 one.hostname,
                 is_there=one.not_after is not None,
-                digest=None if one.state is CertificateState.OBTAINING else one.digest,
+                digest=None if one.state is CertificateState.OBTAINING or one.next_try_at <= now else one.digest,
             )
             for one in rows
         )
 
-    async def put_right(self, hostnames: Sequence[str]) -> None:
-        """Files without a row go; rows of which somebody removed a file are obtained anew.
+    async def put_right(self, hostname: str) -> None:
+        """What is left of one without a row, or of which somebody removed a file, goes; with a row it is obtained anew.
 
-        What is left of such a one goes at once: nginx does not start where it names a file that is not there.
+        At once: nginx does not start where it names a file that is not there. And first: whatever ends this in the
+        middle, the next look finds it again.
         """
-        async with self._db.transaction() as connection:
-            await store.want_again(connection, hostnames)
-        for hostname in hostnames:
-            await self._host.call(RemoveCertificate(hostname))
+        await self._host.call(RemoveCertificate(hostname, keeps=True))
+        async with self._db.connection() as connection:
+            await store.want_again(connection, hostname)
         self._hub.publish(TOPIC)
 
     async def replace(self, hostname: str) -> None:
-        """Have one obtained anew, in the background; what lies there is served until then."""
+        """Have one obtained anew, in the background; till then what lies there is served. Raises NotFound, Conflict."""
+        self._refuse_if_off()
         async with self._db.transaction() as connection:
-            await store.replace(connection, hostname)
+            found = await store.find_by_hostname(connection, hostname)
+            if found is None:
+                raise NotFound(f"{hostname} has no certificate.")
+            _refuse_haste(found)
+            await store.try_at(connection, found.id, clock.now())
         self._hub.publish(TOPIC)
+
+    def _refuse_if_off(self) -> None:
+        if reason := why_none(self._settings):
+            raise Conflict(f"No certificate is asked for here. {reason}")
 
     # ---- what happens by itself ------------------------------------------------------------------------------------
 
@@ -275,7 +283,7 @@ class Certificates:
             wait = timedelta(seconds=work.wait_seconds)
             if not work.ok:
                 raise HostRefused(work.reason or "The attempt was cut short; the server was started anew, say.")
-            facts = await self._host.call(InstallCertificate(number, certificate.hostname))
+            facts = await self._host.call(InstallCertificate(number, certificate.hostname, certificate.digest))
         except HostRefused as error:
             await self._fail(certificate, served, error.message, wait)
         else:

@@ -1,6 +1,6 @@
 """Certificates in PostgreSQL. Chains and keys are not here: the host agent keeps them where nginx reads them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 import asyncpg
@@ -61,19 +61,13 @@ async def want(connection: Connection, hostname: str, environment_id: int | None
     )  # fmt: skip
 
 
-async def want_again(connection: Connection, hostnames: Sequence[str]) -> None:
-    """Of these, the files are gone."""
+async def want_again(connection: Connection, hostname: str) -> None:
+    """Its files are gone."""
     await connection.execute(
         """UPDATE certificates SET next_try_at = now(), issuer = NULL, serial = NULL, not_before = NULL,
-                  not_after = NULL, digest = NULL, state = 'wanted'
-           WHERE hostname = ANY($1::text[]) AND not_after IS NOT NULL""",
-        list(hostnames),
+                  not_after = NULL, digest = NULL, state = 'wanted' WHERE hostname = $1 AND not_after IS NOT NULL""",
+        hostname,
     )
-
-
-async def replace(connection: Connection, hostname: str) -> None:
-    """Its files were changed by somebody."""
-    await connection.execute("UPDATE certificates SET next_try_at = now(), digest = NULL WHERE hostname = $1", hostname)
 
 
 async def delete(connection: Connection, certificate_ids: Iterable[int]) -> None:

@@ -71,13 +71,18 @@ def deployments(app: str, environment: str | None, limit: int, as_json: bool) ->
     if as_json:
         print_json(found)
         return
+    states = {one["id"]: one["state"] for one in found}
+    for one in found:
+        # Not while it is being undone, and not where that failed; by one that is not listed, it was.
+        if one["undone_by"] is not None and states.get(one["undone_by"], "live") == "live":
+            one["state"] = "undone"
     newest = {one["environment"]: one["id"] for one in reversed(found) if one["state"] == "live"}
     rows = [
         [
             str(one["id"]),
             one["environment"],
             one["kind"],
-            _shown_state(one, is_newest=newest.get(one["environment"]) == one["id"]),
+            "done" if one["state"] == "live" and newest[one["environment"]] != one["id"] else one["state"],
             one["release"] or "",
             (one["commit"] or "")[:10],
             ago(one["created_at"]),
@@ -178,13 +183,6 @@ def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json
 
 def _say_times(phases: list[dict[str, Any]]) -> None:
     say(", ".join(f"{one['phase']} {one['seconds']:.1f} s" for one in phases if one["seconds"] is not None))
-
-
-def _shown_state(deployment: dict[str, Any], *, is_newest: bool) -> str:
-    """`live` is said of one only: of those before it, that they were done, or undone."""
-    if deployment["undone_by"] is not None:
-        return "undone"
-    return "done" if deployment["state"] == "live" and not is_newest else str(deployment["state"])
 
 
 def _ended(deployment: dict[str, Any]) -> str:

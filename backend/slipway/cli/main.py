@@ -14,7 +14,6 @@ from slipway.cli.client import CliError
 from slipway.cli.deployments import cancel, deploy, deployments, releases, rollback
 from slipway.cli.doctor import doctor
 from slipway.cli.environments import env, environments
-from slipway.cli.events import events
 from slipway.cli.logs import logs
 from slipway.cli.output import complain
 from slipway.cli.processes import crashes, ps, scale
@@ -49,7 +48,6 @@ for command in (
     ps,
     crashes,
     scale,
-    events,
     certificates,
     token,
     setup_link,

@@ -23,7 +23,7 @@ def ps(app: str, environment: str, as_json: bool) -> None:
         [f"{one['name']}.{instance['rank']}", instance["active"], str(instance["restarts"]), one["command"]]
         for one in found
         for instance in one["instances"]
-    ]
+    ] + [[one["name"], f"none of {one['wanted']}", "", one["command"]] for one in found if not one["instances"]]
     print_table(["Instance", "State", "Restarts", "Command"], rows, "Nothing runs: no release with processes is live.")
 
 

@@ -42,7 +42,7 @@ def main(argv: "list[str]") -> None:
     note_file = back_offs / unit
     note = read_note(note_file)
     counters = own_counters()
-    before = note if note.get("identity") == counters.identity else {}
+    before = note if str(note.get("identity", "")).partition(".")[0] == counters.identity else {}
     asked = (marks / unit).exists()
     code, status = os.environ.get("EXIT_CODE", ""), os.environ.get("EXIT_STATUS", "")
     record = {

@@ -328,12 +328,16 @@ class InstallCertificate(Verb, frozen=True, tag="install-certificate"):
 
     id: Id
     hostname: Hostname
+    replaces: Digest | None = None
+    """What was installed before: of anything else that lies there, a copy is kept."""
 
 
 class RemoveCertificate(Verb, frozen=True, tag="remove-certificate"):
     """Forget a hostname's certificate and key: the installation's own is served again. → Done."""
 
     hostname: Hostname
+    keeps: bool = False
+    """A copy: nobody knows who put it there."""
 
 
 class WantedSlot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

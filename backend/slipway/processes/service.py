@@ -25,9 +25,8 @@ from slipway.settings import RANKS
 MOST_INSTANCES = 16
 LAST_LINES = 50
 """Of a log, kept with a crash: a supervisor's own words must not push out the app's."""
-LOOKS = 6
-LOOK_AGAIN_SECONDS = 0.15
-"""Where a log is empty, that is: most that end unasked say why."""
+LATE_SECONDS = 0.3
+"""So long an empty log is waited for, once: most that end unasked say why."""
 CRASHED = "process.crashed"
 SCALED = "processes.scaled"
 
@@ -168,11 +167,10 @@ class Processes:
 
     async def _last_words(self, unit: str) -> list[str]:
         """The end of its log. That it ended is told by systemd, and journald may not have got so far yet."""
-        for _ in range(LOOKS):
-            if lines := await self._last_lines(unit, LAST_LINES):
-                return lines
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        return []
+        if lines := await self._last_lines(unit, LAST_LINES):
+            return lines
+        await asyncio.sleep(LATE_SECONDS)
+        return await self._last_lines(unit, LAST_LINES)
 
 
 def wanted(environment: Environment, process: str) -> int:

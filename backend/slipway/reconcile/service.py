@@ -287,8 +287,11 @@ class Reconciler:
             await self._mend(chunk, whole=False)
         if whole and boxwide:
             await self._mend([], whole=True)
-        if certificates := [_hostname(entry) for entry in seen.entries if remedy(entry) is Remedy.CERTIFICATE]:
-            await self._certificates.put_right(certificates)
+        for hostname in sorted({_hostname(entry) for entry in seen.entries if remedy(entry) is Remedy.CERTIFICATE}):
+            try:
+                await self._certificates.put_right(hostname)
+            except SlipwayError as error:
+                log.error("reconcile.refused", certificate=hostname, error=error.message)
         # An environment that was only just made here lacks all its launcher files.
         missing = {number: [entry.release for entry in entries if entry.release is not None]
                    for number, entries in by_remedy[Remedy.RELEASE].items()}  # fmt: skip

@@ -241,11 +241,13 @@ def test_what_somebody_removed_by_hand_is_obtained_anew_and_what_nobody_knows_go
     pem.unlink()
     strange = files_of(certified, "strange.example")
     for file in strange:
-        file.write_text("")
+        file.write_text("strange")
     # With a file missing that its configuration names, nginx does not start.
     certified.box.enter("systemctl", "--user", "restart", unit_of(certified, "nginx"))
     certified.box.enter("systemctl", "--user", "restart", unit_of(certified, "daemon"))
     until(lambda: not any(file.exists() for file in strange), "what nobody knows is gone")
+    kept = (certified.box.state / "var/lib/slipway/agent/replaced").iterdir()
+    assert [file.read_text() for file in kept].count("strange") == 2, "and kept, whoever it was that put it there"
     until(lambda: pem.exists() and named.exists(), "the panel's is there again", 120)
     until(lambda: certified.ask(BASE, "/api/ping").returncode == 0, "the panel answers with it")
 
@@ -269,11 +271,37 @@ def test_doctor_mends_what_is_gone_and_tells_what_was_changed_until_somebody_ask
     assert found[notes.name]["what"].startswith("a file that is not Slipway's")
     assert pem.read_text() == ours + "\n", "what a person changed stays"
     notes.unlink()
-    done = certified.box.slipway("doctor", "--repair", found[pem.name]["id"])
-    assert done.returncode == 0, done.stdout + done.stderr
+    certified.box.slipway("doctor", "--repair", found[pem.name]["id"])
     until(lambda: pem.read_text() not in (ours, ours + "\n"), "another one is there")
     certified.until(BASE, lambda one: served(one) and one["state"] == "valid", "it is recorded")
     assert certified.api("GET", "/system/drift")["findings"] == []
+    kept = (certified.box.state / "var/lib/slipway/agent/replaced").iterdir()
+    assert ours + "\n" in [file.read_text() for file in kept], "a copy of what the person put there is kept"
+
+
+@pytest.mark.parametrize("what", ["the folder", "a link"])
+def test_whatever_is_in_a_certificates_place_keeps_nothing_else_from_being_mended(
+    certified: Certified, what: str
+) -> None:
+    certified.until(BASE, lambda one: served(one) and one["state"] == "valid", "the panel has a certificate")
+    pem, named = files_of(certified, BASE)
+    aside = pem.parent.with_name(f"aside-{what[-4:]}")
+    if what == "the folder":
+        pem.parent.rename(aside)
+    else:
+        pem.rename(aside)
+        pem.symlink_to(aside)
+    drift = certified.api("GET", "/system/drift")
+    if what == "the folder":
+        assert "a name's certificate is gone" in [one["what"] for one in drift["repairs"]]
+        certified.until(BASE, served, "the panel has a certificate again")
+        assert pem.exists()
+    else:
+        assert "a name's certificate was changed by hand" in [one["what"] for one in drift["findings"]]
+        assert pem.is_symlink(), "what a person put there stays"
+        aside.rename(pem)
+    assert certified.api("GET", "/system/drift")["findings"] == []
+    assert named.exists()
 
 
 def test_an_installer_that_is_run_again_believes_the_panels_new_certificate(certified: Certified) -> None:

@@ -7,7 +7,9 @@ certificate. The pair comes before what names it and goes after it, so that ngin
 """
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,7 +47,9 @@ async def install(box: Box, verb: InstallCertificate) -> CertificateFacts:
     facts = await _check(box, verb.hostname, pair)
     pem, name_it = pair_file(box, verb.hostname), _snippet(box, verb.hostname)
     async with box.lock("nginx"):
-        last_good = pem.read_text() if pem.exists() else None
+        last_good = read_bytes(str(pem), MAX_PAIR)
+        if verb.replaces and os.path.lexists(pem) and (last_good is None or _digest(last_good) != verb.replaces):
+            box.keep(pem)
         files.write(pem, pair, mode=0o600)
         files.write(name_it, _naming(box, pem))
         try:
@@ -65,6 +69,9 @@ async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
     """nginx is not told: what it holds in memory goes with its site, or with the next reload."""
     sites.check_hostname(verb.hostname)
     async with box.lock("nginx"):
+        for file in (_snippet(box, verb.hostname), pair_file(box, verb.hostname)):
+            if verb.keeps and os.path.lexists(file):
+                box.keep(file)
         _remove(box, verb.hostname)
     return Done()
 
@@ -72,24 +79,30 @@ async def remove_verb(box: Box, verb: RemoveCertificate) -> Done:
 def drift(box: Box, wanted: Iterable[WantedCertificate]) -> Iterator[Drifted]:
     """How the files of all hostnames' certificates differ from what is accounted for."""
     known = {one.hostname: one for one in wanted}
-    for file in sorted([*box.paths.certificates.iterdir(), *_snippet(box, "").parent.iterdir()]):
-        name = file.stem
-        if name not in known and not file.name.startswith("."):
-            is_name = sites.HOSTNAME.fullmatch(name) and file in (pair_file(box, name), _snippet(box, name))
-            yield Drifted(DriftKind.ORPHAN if is_name else DriftKind.FOREIGN, Thing.CERTIFICATE, str(file))
+    for folder, ending in ((box.paths.certificates, ".pem"), (_snippets(box), ".conf")):
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            name = file.name.removesuffix(ending) if file.name.endswith(ending) else ""
+            if name in known or file.name.startswith("."):
+                continue
+            is_ours = sites.HOSTNAME.fullmatch(name) and stat.S_ISREG(file.lstat().st_mode)
+            yield Drifted(DriftKind.ORPHAN if is_ours else DriftKind.FOREIGN, Thing.CERTIFICATE, str(file))
     for hostname, one in known.items():
-        if not one.is_there:
-            continue
-        pem, name_it = pair_file(box, hostname), _snippet(box, hostname)
-        pair, naming = read_bytes(str(pem), MAX_PAIR), read(str(name_it))
-        if pair is None or naming is None:
-            yield Drifted(DriftKind.MISSING, Thing.CERTIFICATE, str(name_it if pair else pem))
-            continue
-        if one.digest is not None and one.digest != _digest(pair):
-            detail = "it holds a key, so that what was changed is not shown"
-            yield Drifted(DriftKind.CHANGED, Thing.CERTIFICATE, str(pem), detail=detail)
-        if naming != _naming(box, pem):
-            yield Drifted(DriftKind.CHANGED, Thing.CERTIFICATE, str(name_it), detail=f"it does not just name {pem}")
+        if one.is_there:
+            yield from _differences(box, hostname, one.digest)
+
+
+def _differences(box: Box, hostname: str, digest: str | None) -> Iterator[Drifted]:
+    pem, name_it = pair_file(box, hostname), _snippet(box, hostname)
+    for file in (pem, name_it):
+        if not os.path.lexists(file):
+            yield Drifted(DriftKind.MISSING, Thing.CERTIFICATE, str(file))
+            return
+    pair = read_bytes(str(pem), MAX_PAIR)
+    if pair is None or digest not in (None, _digest(pair)):
+        detail = "it holds a key, so that what was changed is not shown"
+        yield Drifted(DriftKind.CHANGED, Thing.CERTIFICATE, str(pem), detail=detail)
+    if read(str(name_it)) != _naming(box, pem):
+        yield Drifted(DriftKind.CHANGED, Thing.CERTIFICATE, str(name_it), detail=f"it does not just name {pem}")
 
 
 def pair_file(box: Box, hostname: str) -> Path:
@@ -114,8 +127,12 @@ def _remove(box: Box, hostname: str) -> None:
     files.remove(pair_file(box, hostname))
 
 
+def _snippets(box: Box) -> Path:
+    return box.paths.nginx / "certificates"
+
+
 def _snippet(box: Box, hostname: str) -> Path:
-    return box.paths.nginx / "certificates" / f"{hostname}.conf"
+    return _snippets(box) / f"{hostname}.conf"
 
 
 def _pair(box: Box, number: int) -> str:
