@@ -22,7 +22,9 @@ async def with_one(panel: Panel, *, failed: str | None = None) -> None:
             assert one is not None
             await store.begin(connection, one.id, now)
             ends = now + timedelta(days=90)
-            await store.succeed(connection, one.id, "An authority", "1f", now, ends, now + timedelta(days=60))
+            await store.succeed(
+                connection, one.id, "An authority", "1f", now, ends, "ab" * 32, now + timedelta(days=60)
+            )
             if failed and of:
                 await store.fail(connection, one.id, failed, 1, now + timedelta(minutes=5))
 

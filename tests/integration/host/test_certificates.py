@@ -15,12 +15,14 @@ from tests.integration.host.conftest import Rig, numbers
 from slipway.errors import HostRefused
 from slipway.host.certifier.order import MAX_RESULT_BYTES, CertificateResult, result_name
 from slipway.host.protocol import (
+    Compare,
+    DriftKind,
     FindWork,
-    Inspect,
     InstallCertificate,
     ObtainCertificate,
     RemoveCertificate,
     StopWork,
+    WantedCertificate,
     WorkKind,
     WorkState,
 )
@@ -81,10 +83,14 @@ async def test_a_good_one_is_put_where_nginx_reads_it_and_removed_again(rig: Rig
     await left.install()
     assert left.pem.read_text() == result.chain + result.key
     assert left.pem.stat().st_mode & 0o777 == 0o600
-    assert left.hostname in (await rig.host.call(Inspect(environment=1))).certificates
+    there = WantedCertificate(left.hostname, is_there=True)
+    found = await rig.host.call(Compare((), certificates=(there,)))
+    assert [one for one in found.entries if left.hostname in one.where] == []
     await rig.host.call(StopWork(WorkKind.CERTIFICATE, left.number))
     assert not left.file.exists()
     await rig.host.call(RemoveCertificate(left.hostname))
+    found = await rig.host.call(Compare((), certificates=(there,)))
+    assert [one.kind for one in found.entries if left.hostname in one.where] == [DriftKind.MISSING]
     assert not left.pem.exists()
     assert not left.snippet.exists()
     await rig.host.call(RemoveCertificate(left.hostname))

@@ -19,7 +19,7 @@ def settings(name: str, **changes: object) -> Settings:
 def certificate(left: timedelta | None, renewals: int = 0) -> Certificate:
     return Certificate(
         1, "a.example.org", None, CertificateState.VALID, None, 0, NOW, NOW, "An authority", "1f", NOW,
-        None if left is None else NOW + left, renewals,
+        None if left is None else NOW + left, None, renewals,
     )  # fmt: skip
 
 

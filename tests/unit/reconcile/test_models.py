@@ -65,6 +65,7 @@ def test_the_host_agent_mends_by_itself_exactly_what_the_daemon_leaves_to_it() -
     assert WHEN_ASKED <= ASKABLE
     assert set(ASKABLE - WHEN_ASKED) == {
         (DriftKind.CHANGED, Thing.LAUNCHER), (DriftKind.UNKNOWN, Thing.ENVIRONMENT),
+        (DriftKind.CHANGED, Thing.CERTIFICATE),
     }  # fmt: skip
 
 
