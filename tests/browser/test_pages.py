@@ -163,6 +163,8 @@ def test_a_log_stops_following_who_scrolls_up_and_goes_on_when_asked(ticker: Vis
     page = ticker.page
     lines = page.locator("[data-log-lines]")
     expect(lines).to_contain_text("tick 60")
+    # At the top already there is nothing to scroll up: it has followed first.
+    page.wait_for_function("() => document.querySelector('[data-log-lines]').scrollTop > 400")
     lines.hover()
     page.mouse.wheel(0, -400)
     expect(page.locator("[data-log-follow]")).to_have_attribute("aria-pressed", "false")
