@@ -131,16 +131,11 @@ class Certificates:
         served = _served(app, environment) if app and environment else None
         hostname = self._hostname(served) if served else self._settings.http.panel
         async with self._db.transaction() as connection:
-            found = await store.find_by_hostname(connection, hostname)
-            if found is None:
-                raise NotFound(f"{hostname} has no certificate yet: it gets one when something is live there.")
-            _refuse_haste(found)
-            await store.try_at(connection, found.id, clock.now())
+            found = await _try_now(connection, hostname)
             await self._events.record(
                 connection, "certificate.asked", actor, team_id=served.team_id if served else None,
                 app_id=served.app_id if served else None, environment_id=found.environment_id, hostname=hostname,
             )  # fmt: skip
-            found = await store.find_by_hostname(connection, hostname)
         self._hub.publish(TOPIC)
         return self._view(hostname, served, found)
 
@@ -199,11 +194,7 @@ class Certificates:
         """Have one obtained anew, in the background; till then what lies there is served. Raises NotFound, Conflict."""
         self._refuse_if_off()
         async with self._db.transaction() as connection:
-            found = await store.find_by_hostname(connection, hostname)
-            if found is None:
-                raise NotFound(f"{hostname} has no certificate.")
-            _refuse_haste(found)
-            await store.try_at(connection, found.id, clock.now())
+            await _try_now(connection, hostname)
         self._hub.publish(TOPIC)
 
     def _refuse_if_off(self) -> None:
@@ -330,6 +321,17 @@ class Certificates:
 
 def _served(app: App, environment: Environment) -> Served:
     return Served(environment.id, environment.name, app.id, app.name, app.team_id, is_served=True)
+
+
+async def _try_now(connection: Connection, hostname: str) -> Certificate:
+    """→ as it is then. Raises NotFound, Conflict."""
+    found = await store.find_by_hostname(connection, hostname)
+    if found is None:
+        raise NotFound(f"{hostname} has no certificate yet: it gets one when something is live there.")
+    _refuse_haste(found)
+    now = clock.now()
+    await store.try_at(connection, found.id, now)
+    return msgspec.structs.replace(found, next_try_at=now)
 
 
 def _refuse_haste(certificate: Certificate) -> None:
