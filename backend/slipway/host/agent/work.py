@@ -55,8 +55,7 @@ async def start_fetch(box: Box, verb: StartFetch) -> Done:
         source = local_repositories.resolve(box, source)
     mirror = box.paths.mirrors / str(verb.app)
     files.make_folder(mirror, mode=0o755, owner=box.user(FETCH_USER), group=box.group(FETCH_USER))
-    order_file = box.paths.orders / f"{unit}.json"
-    readable = [str(order_file)]
+    links = []
     if is_path and box.settings.switches_users:
         # Through a link of ours, so that no path of a user's stands in the unit; bound in, so that a closed
         # folder above it does not matter.
@@ -64,7 +63,7 @@ async def start_fetch(box: Box, verb: StartFetch) -> Done:
         files.link(link, source)
         source = str(box.paths.var / "repository")
         # A path that is not there is the fetcher's to tell, not systemd's.
-        readable.append(f"-{link}:{source}")
+        links.append(f"-{link}:{source}")
     order = FetchOrder(
         id=verb.id,
         mirror=str(mirror),
@@ -74,7 +73,7 @@ async def start_fetch(box: Box, verb: StartFetch) -> Done:
         commit=verb.commit,
         max_bytes=box.settings.limits.repository_disk * 2**20,
     )
-    files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.group(FETCH_USER))
+    order_file = _put_order(box, unit, order, box.group(FETCH_USER))
     work = units.Work(
         unit=unit,
         title=f"fetch {verb.id}",
@@ -85,7 +84,7 @@ async def start_fetch(box: Box, verb: StartFetch) -> Done:
         limits=FETCH_LIMITS,
         seconds=FETCH_SECONDS,
         umask="0022",
-        readable=tuple(readable),
+        readable=(str(order_file), *links),
         writable=(str(mirror),),
     )
     sizes = results.Sizes(FETCH_LIMITS.memory, FETCH_LIMITS.tasks, FETCH_SECONDS, subject=verb.app)
@@ -117,7 +116,6 @@ async def start_build(box: Box, verb: StartBuild) -> Done:
         owner=environment.build_uid if switches else -1,
         group=box.run_group(environment),
     )
-    order_file = box.paths.orders / f"{unit}.json"
     cache = box.cache(verb.environment)
     order = BuildOrder(
         build_id=verb.build,
@@ -131,7 +129,7 @@ async def start_build(box: Box, verb: StartBuild) -> Done:
         log_limit_bytes=verb.log_bytes,
         checkout_limit_bytes=box.settings.limits.checkout_disk * 2**20,
     )
-    files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.run_group(environment))
+    order_file = _put_order(box, unit, order, box.run_group(environment))
     work = units.Work(
         unit=unit,
         title=f"build {verb.build}",
@@ -172,8 +170,7 @@ async def start_certificate(box: Box, verb: ObtainCertificate) -> Done:
         webroot=str(box.paths.acme),
         results=str(folder),
     )
-    order_file = box.paths.orders / f"{unit}.json"
-    files.write(order_file, msgspec.json.encode(order), mode=0o640, group=box.group(CERTBOT_USER))
+    order_file = _put_order(box, unit, order, box.group(CERTBOT_USER))
     work = units.Work(
         unit=unit,
         title=f"certificate {verb.id}",
@@ -292,6 +289,13 @@ def end_leftovers(box: Box, unit: str, state: UnitState) -> None:
 
 
 # ---- files -------------------------------------------------------------------------------------------------------
+
+
+def _put_order(box: Box, unit: str, order: FetchOrder | BuildOrder | CertificateOrder, group: int | None) -> Path:
+    """For the user that does the work to read, by its group, and nobody else. → the file"""
+    file = box.paths.orders / f"{unit}.json"
+    files.write(file, msgspec.json.encode(order), mode=0o640, group=group)
+    return file
 
 
 def _order_files(box: Box, unit: str) -> list[Path]:
