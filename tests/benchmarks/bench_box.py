@@ -100,7 +100,7 @@ class BenchBox:
         allowed = installed.Streams(at_once=STREAMS_AT_ONCE, of_account=20_000, of_address=20_000)
         files.write_settings(file, msgspec.structs.replace(installed.load(file), streams=allowed))
         own = f"slipway-{self.settings['installation']['id']}"
-        self.box.enter("systemctl", "--user", "restart", f"{own}-daemon.service")
+        self.box.systemctl("restart", f"{own}-daemon.service")
 
     def processes(self) -> dict[str, list[int]]:
         """Part of Slipway → its processes, children too."""
@@ -110,7 +110,7 @@ class BenchBox:
         }
 
     def _show(self, unit: str, name: str) -> str:
-        return self.box.enter("systemctl", "--user", "show", unit, f"--property={name}", "--value").stdout.strip()
+        return self.box.systemctl("show", unit, f"--property={name}", "--value").stdout.strip()
 
 
 class EventStream:

@@ -181,8 +181,8 @@ def test_a_restart_of_the_daemon_loses_and_repeats_no_line_for_who_is_watching(t
     page = ticker.page
     state = page.locator("[data-log-state]")
     expect(state).to_have_text("Log: live")
-    units = ticker.box.enter("systemctl", "--user", "list-units", "--plain", "--no-legend", "slipway-*-daemon.service")
-    assert ticker.box.enter("systemctl", "--user", "kill", "--signal=KILL", units.stdout.split()[0]).returncode == 0
+    units = ticker.box.systemctl("list-units", "--plain", "--no-legend", "slipway-*-daemon.service")
+    assert ticker.box.systemctl("kill", "--signal=KILL", units.stdout.split()[0]).returncode == 0
     wait_for_lines(page, 100)
     expect(state).to_have_text("Log: live")
     check_ticks(page)

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ MEMORY = 1536
 """Megabytes."""
 INSTALL = ("/opt/slipway/current/venv/bin/python", "-I", "-m", "slipway", "server", "install")
 _DISK = "8G"
+_DRIVE = "disk"
 _KERNELS = {"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}
 _INTERFACE = """[Match]
 Type=ether
@@ -138,7 +140,8 @@ class Machine(Server):
             "-accel", ACCELERATION, "-cpu", "max", "-smp", "2", "-m", str(MEMORY),
             "-kernel", str(self._image.folder / "vmlinuz"), "-initrd", str(self._image.folder / "initrd.img"),
             "-append", "root=LABEL=root rw console=ttyS0 quiet panic=1",
-            "-drive", f"file={self._layer}/disk.qcow2,if=virtio,format=qcow2,cache=none",
+            "-drive", f"file={self._layer}/disk.qcow2,if=virtio,id={_DRIVE},format=qcow2,cache=none",
+            "-qmp", f"unix:{self._layer}/qmp,server=on,wait=off",
             "-netdev", f"tap,id=network,ifname={self.network.tap},script=no,downscript=no",
             "-device", "virtio-net-pci,netdev=network,romfile=",
             "-device", "virtio-rng-pci",
@@ -162,6 +165,20 @@ class Machine(Server):
             self._way_in.kill()
             self._way_in.wait()
             self._way_in = None
+
+    def slow_disk(self, operations: int, megabytes: int) -> None:
+        """From now on it does no more than so many of either in a second; 0: as many as it can. Until it is off."""
+        limits = {"iops": operations, "bps": megabytes * 2**20}
+        none = dict.fromkeys(("iops_rd", "iops_wr", "bps_rd", "bps_wr"), 0)
+        throttle = {"execute": "block_set_io_throttle", "arguments": {"device": _DRIVE, **limits, **none}}
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(self._layer / "qmp"))
+            with monitor.makefile() as said:
+                said.readline()  # its greeting
+                for order in ({"execute": "qmp_capabilities"}, throttle):
+                    monitor.sendall(json.dumps(order).encode())
+                    answer = next(one for one in map(json.loads, said) if "event" not in one)
+                    assert "return" in answer, answer
 
     # ---- inside
 

@@ -229,7 +229,7 @@ def test_a_daemon_and_an_agent_that_are_killed_in_the_middle_bring_it_to_its_end
     assert certified.box.slipway("certificates", "renew", live).returncode == 0
     certified.until(hostname, lambda one: one["state"] == "obtaining", "it is being obtained")
     units = [unit_of(certified, part) for part in ("daemon", "host")]
-    certified.box.enter("systemctl", "--user", "kill", "--signal=KILL", *units)
+    certified.box.systemctl("kill", "--signal=KILL", *units)
     until(lambda: certificate_of(certified, hostname) != before, "the new one is served")
     until(lambda: certified.box.slipway("status").returncode == 0, "Slipway is well")
     certified.until(hostname, lambda one: one["state"] == "valid", "it is recorded")
@@ -243,8 +243,8 @@ def test_what_somebody_removed_by_hand_is_obtained_anew_and_what_nobody_knows_go
     for file in strange:
         file.write_text("strange")
     # With a file missing that its configuration names, nginx does not start.
-    certified.box.enter("systemctl", "--user", "restart", unit_of(certified, "nginx"))
-    certified.box.enter("systemctl", "--user", "restart", unit_of(certified, "daemon"))
+    certified.box.systemctl("restart", unit_of(certified, "nginx"))
+    certified.box.systemctl("restart", unit_of(certified, "daemon"))
     until(lambda: not any(file.exists() for file in strange), "what nobody knows is gone")
     kept = (certified.box.state / "var/lib/slipway/agent/replaced").iterdir()
     assert [file.read_text() for file in kept].count("strange") == 2, "and kept, whoever it was that put it there"

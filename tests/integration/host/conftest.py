@@ -88,7 +88,7 @@ class Rig:
         return {int(path.name) for path in (self.state / "var/lib/slipway/mirrors").iterdir() if path.name.isdigit()}
 
     def kill_agent(self) -> None:
-        self.box.enter("systemctl", "--user", "kill", "--signal=KILL", f"{self.prefix}-host.service")
+        self.box.systemctl("kill", "--signal=KILL", f"{self.prefix}-host.service")
 
     @property
     def prefix(self) -> str:
@@ -110,7 +110,7 @@ class Rig:
     async def fetch(self, app: int, branch: str = "main", commit: str | None = None, repository: str = "") -> Work:
         number = next(numbers)
         await self.host.call(
-            StartFetch(number, app, repository or str(self.repository), branch, commit),
+            StartFetch(number, app, repository or self.box.repository(self.repository), branch, commit),
         )
         return await self.end_of(WorkKind.FETCH, number)
 
@@ -135,8 +135,8 @@ class Rig:
         return [record for record in records if record.instance.environment == environment]
 
     def processes_of(self, uid: int) -> list[str]:
-        found = subprocess.run(["ps", "-o", "args=", "-U", str(uid)], capture_output=True, text=True, check=False)
-        return found.stdout.splitlines()
+        listed: str = self.box.enter("ps", "-o", "args=", "-U", str(uid)).stdout
+        return listed.splitlines()
 
 
 @dataclass
@@ -175,7 +175,7 @@ class Rigged:
         return number
 
     async def _has_exited(self, unit: str) -> bool:
-        shown = self.rig.box.enter("systemctl", "--user", "show", "--property=SubState", "--value", unit)
+        shown = self.rig.box.systemctl("show", "--property=SubState", "--value", unit)
         return bool(shown.stdout.strip() == "exited")
 
     async def _begin_build(self, files: dict[str, str], changes: dict[str, Any]) -> int:
@@ -272,12 +272,12 @@ async def rig(box: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     git(repository, "init", "-q", "-b", "main")
     made = Rig(box, Host(Path(box.state) / "run/slipway/host.sock"), repository)
     daemon = [f"{made.prefix}-{name}" for name in ("daemon.service", "web.socket", "admin.socket")]
-    box.enter("systemctl", "--user", "stop", *daemon)
+    box.systemctl("stop", *daemon)
     before = made.mirrors()
     yield made
     for app in made.mirrors() - before:
         await made.host.call(RemoveMirror(app))
-    box.enter("systemctl", "--user", "start", *reversed(daemon))
+    box.systemctl("start", *reversed(daemon))
 
 
 @pytest.fixture

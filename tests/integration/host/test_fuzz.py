@@ -7,13 +7,10 @@ import os
 import random
 import re
 import resource
-import shutil
 import socket
 import struct
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -94,12 +91,12 @@ def door(rig: Rig) -> Iterator[Door]:
 
 
 @pytest.fixture
-def nest() -> Iterator[str]:
+def nest(rig: Rig) -> Iterator[str]:
     """Where a canary would land: open to every user, outside of every private /tmp."""
-    folder = tempfile.mkdtemp(prefix="nest-", dir="/var/tmp")
-    os.chmod(folder, 0o1777)
+    folder: str = rig.box.enter("mktemp", "--directory", "/var/tmp/nest-XXXXXX").stdout.strip()
+    assert rig.box.enter("chmod", "1777", folder).returncode == 0
     yield folder
-    shutil.rmtree(folder)
+    assert rig.box.enter("rm", "--recursive", folder).returncode == 0
 
 
 @pytest.fixture
@@ -148,8 +145,8 @@ async def test_no_request_of_the_daemons_user_makes_the_agent_do_what_it_must_no
     print(f"{count} requests")
 
     assert agent_pid(rig) == agent, "the agent died"
-    assert outside(rig) == before, "a file outside of Slipway's folders changed"
-    assert os.listdir(nest) == [], "something took text for a command"
+    assert outside(rig) ^ before == set(), "a file outside of Slipway's folders changed"
+    assert rig.box.enter("ls", "--almost-all", nest).stdout == "", "something took text for a command"
     assert await state_of(other) == theirs, "another environment was touched"
     mine = {(one.number, one.place) for one in (environment, other)}
     box = await rig.host.call(Inspect())
@@ -184,16 +181,17 @@ def fits(body: bytes) -> bool:
     return True
 
 
-def outside(rig: Rig) -> str:
+def outside(rig: Rig) -> set[str]:
     """Every file that root's rights hang on, with when it last changed: all but Slipway's own."""
     prune = [
-        "/etc/slipway", "/etc/systemd/user", "/etc/passwd*", "/etc/group*", "/etc/shadow*", "/etc/gshadow*",
-        "/etc/.pwd.lock", "/etc/subuid*", "/etc/subgid*",
+        "/etc/slipway", f"/etc/systemd/*/{rig.prefix}-*", "/etc/apt/apt.conf.d/90slipway",
+        "/etc/passwd*", "/etc/group*", "/etc/shadow*", "/etc/gshadow*", "/etc/.pwd.lock", "/etc/subuid*", "/etc/subgid*",
     ]  # fmt: skip
     ways = [word for path in prune for word in ("-path", path, "-prune", "-o")]
     roots = ["/etc", "/usr/local/bin", "/usr/local/sbin", "/usr/lib/systemd", "/var/spool/cron"]
     # An empty folder's own times say nothing: useradd makes its lock files in /etc.
-    return str(rig.box.enter("find", *roots, *ways, "!", "-type", "d", "-printf", "%p %C@ %s %m %U\\n").stdout)
+    listed = rig.box.enter("find", *roots, *ways, "!", "-type", "d", "-printf", "%p %C@ %s %m %U\\n")
+    return set(listed.stdout.splitlines())
 
 
 async def state_of(environment: Rigged) -> object:
@@ -206,7 +204,7 @@ async def state_of(environment: Rigged) -> object:
 
 
 def agent_pid(rig: Rig) -> int:
-    shown = rig.box.enter("systemctl", "--user", "show", "--property=MainPID", "--value", f"{rig.prefix}-host.service")
+    shown = rig.box.systemctl("show", "--property=MainPID", "--value", f"{rig.prefix}-host.service")
     return int(shown.stdout)
 
 
@@ -217,15 +215,15 @@ def check_units(rig: Rig) -> None:
         r"Start=\S+/venv/bin/python -I -m slipway\.(?:host\.fetcher|builds\.builder) /run/slipway/orders/|"
         r"(?:Stop|StopPost)=\+/usr/bin/python3 -I -S \S+/exit_reporter\.py )\S*"
     )
-    said = rig.box.enter("sh", "-c", f"cd /etc/systemd/user && grep -hE '^(Exec|User|Group)' {rig.prefix}-*-*.service")
+    units = "".join(file.read_text() for file in rig.box.unit_files.glob(f"{rig.prefix}-*-*.service"))
     ours = re.compile(
         r"Exec\w+=(?:/bin/rm|/bin/kill|/bin/ch(?:own|mod)|/usr/sbin/nginx|\S+/postgres|\S+/venv/bin/python) "
     )
-    commands = [line for line in said.stdout.splitlines() if line.startswith("Exec")]
+    commands = [line for line in units.splitlines() if line.startswith("Exec")]
     assert any("launcher" in line for line in commands)
     for line in commands:
         assert allowed.match(line) or ours.match(line), line
-    for user in re.findall(r"^(?:User|Group)=(.*)$", said.stdout, re.MULTILINE):
+    for user in re.findall(r"^(?:User|Group)=(.*)$", units, re.MULTILINE):
         assert re.fullmatch(r"sl-[a-z0-9]{4}-[rb]\d+|slipway(?:-[a-z]+)?", user), user
 
 
@@ -248,7 +246,7 @@ async def test_however_much_one_client_takes_the_operator_is_answered_and_it_is_
                 with contextlib.suppress(OSError):
                     one.send(rest)
             await rig.host.call(Status())
-        assert memory_of(agent_pid(rig)) < MOST_MEMORY
+        assert memory_of(rig, agent_pid(rig)) < MOST_MEMORY
 
         async def cut_off() -> bool:
             await rig.host.call(Status())
@@ -304,7 +302,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def memory_of(pid: int) -> int:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+def memory_of(rig: Rig, pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+) kB", (rig.box.proc / f"{pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024

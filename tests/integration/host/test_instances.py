@@ -112,7 +112,7 @@ async def test_a_stop_that_the_machine_itself_makes_is_no_crash(environment: Rig
     await environment.release({"worker": "exec sleep 1000"})
     await environment.start("worker")
     unit = f"{environment.rig.prefix}-e{environment.number}-v1-g1-s0-worker.0.service"
-    environment.rig.box.enter("systemctl", "--user", "stop", unit)
+    environment.rig.box.systemctl("stop", unit)
     record = await environment.record()
     assert (record.asked, record.signal) == (True, "SIGTERM")
 
@@ -122,11 +122,9 @@ async def test_an_order_under_a_running_name_with_other_limits_is_heeded_after_a
     for memory in (100, 200):
         await environment.start("worker", limits=Limits(memory=memory, tasks=64))
         (running,) = await environment.instances()
-        unit = environment.rig.box.enter(
-            "systemctl", "--user", "show", "--property=MemoryMax", "--value",
-            f"{environment.rig.prefix}-e{environment.number}-v1-g1-s0-worker.0.service",
-        )  # fmt: skip
-        assert int(unit.stdout) == memory << 20
+        unit = f"{environment.rig.prefix}-e{environment.number}-v1-g1-s0-worker.0.service"
+        shown = environment.rig.box.systemctl("show", "--property=MemoryMax", "--value", unit)
+        assert int(shown.stdout) == memory << 20
         assert running.sub == "running"
         await environment.rig.host.call(StopInstances(environment.number, 1))
 

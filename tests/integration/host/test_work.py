@@ -168,9 +168,9 @@ async def test_a_release_command_that_was_cut_short_may_have_run_and_does_not_ru
     await rig.host.call(order)
     # What a restart of the machine leaves: the mark and the unit's file, and a systemd that never started it.
     unit = f"{rig.prefix}-release-{number}.service"
-    rig.box.enter("systemctl", "--user", "kill", "--signal=KILL", unit)
+    rig.box.systemctl("kill", "--signal=KILL", unit)
     rig.box.enter("rm", f"/etc/systemd/user/{unit}")
-    rig.box.enter("systemctl", "--user", "reset-failed")
+    rig.box.systemctl("reset-failed")
     await rig.host.call(order)
     work = await rig.host.call(FindWork(WorkKind.RELEASE_COMMAND, number))
     assert work.state is WorkState.ENDED

@@ -23,7 +23,7 @@ def own_id(box: Box) -> str:
 
 
 def state_of(box: Box, part: str) -> str:
-    return box.enter("systemctl", "--user", "is-active", f"slipway-{own_id(box)}-{part}").stdout.strip()
+    return box.systemctl("is-active", f"slipway-{own_id(box)}-{part}").stdout.strip()
 
 
 def as_user(box: Box, user: str, *argv: str) -> "subprocess.CompletedProcess[str]":
@@ -101,7 +101,7 @@ def test_nginx_listens_on_loopback_only(box: Box) -> None:
 def test_killed_parts_come_back(box: Box) -> None:
     for part in ("nginx.service", "postgresql.service", "daemon.service"):
         name = f"slipway-{own_id(box)}-{part}"
-        box.enter("systemctl", "--user", "kill", "--signal=KILL", name)
+        box.systemctl("kill", "--signal=KILL", name)
         deadline = time.monotonic() + 20
         while ask(box, "/api/ping", "--output", "/dev/null", "--write-out", "%{http_code}") != "200":
             assert time.monotonic() < deadline, f"{part} did not come back\n{box.journal()}"
@@ -178,7 +178,7 @@ def test_the_example_is_live_and_comes_back_without_the_daemon(own_box: Box) -> 
 
     assert own_box.local("boot-systemd").returncode == 0
     parts = [f"slipway-{own_id(own_box)}-{part}" for part in ("nginx.service", "apps.target")]
-    assert own_box.enter("systemctl", "--user", "start", *parts).returncode == 0
+    assert own_box.systemctl("start", *parts).returncode == 0
     deadline = time.monotonic() + 10
     while ask(own_box, "/health", *health, hostname="hello.localhost") != "200":
         assert time.monotonic() < deadline, own_box.journal()

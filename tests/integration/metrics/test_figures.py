@@ -69,7 +69,7 @@ def test_as_many_requests_are_counted_as_were_made_through_a_rotation_and_a_kill
     until(lambda: total(app, "requests") >= made, "what was asked is counted")
     assert total(app, "requests") == made
 
-    box.enter("systemctl", "--user", "kill", "--signal=KILL", f"slipway-{installation(box.state)}-daemon.service")
+    box.systemctl("kill", "--signal=KILL", f"slipway-{installation(box.state)}-daemon.service")
     assert [ask() for _ in range(5)] == [200] * 5, "apps do not need the daemon"
     until(lambda: box.slipway("status").returncode == 0, "the daemon is back")
     until(lambda: total(app, "requests") >= made, "what was asked meanwhile is counted")

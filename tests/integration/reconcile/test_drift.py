@@ -114,7 +114,7 @@ def test_a_unit_that_was_stopped_by_hand_runs_again_without_anybody_asking(
 ) -> None:
     unit = getattr(hand, which)
     hand.does(f"systemctl --user stop {unit}")
-    until(lambda: hand.box.enter("systemctl", "--user", "is-active", unit).returncode == 0, f"{which} runs again")
+    until(lambda: hand.box.systemctl("is-active", unit).returncode == 0, f"{which} runs again")
 
 
 def test_users_that_were_removed_are_made_again_with_their_numbers(app: Deployable, hand: Hand) -> None:
@@ -165,7 +165,7 @@ def test_a_unit_that_no_release_explains_is_stopped(app: Deployable, hand: Hand,
     orphan = re.sub(r"-e\d+-v\d+-g\d+-s\d-", own, hand.worker)
     hand.does(f"sed s/{hand.worker}/{orphan}/ /etc/systemd/user/{hand.worker} > /etc/systemd/user/{orphan}")
     hand.does(f"systemctl --user start {orphan}")
-    until(lambda: hand.box.enter("systemctl", "--user", "is-active", orphan).returncode != 0, "the orphan is stopped")
+    until(lambda: hand.box.systemctl("is-active", orphan).returncode != 0, "the orphan is stopped")
     assert look(app)["findings"] == []
     hand.does(f"test ! -e /etc/systemd/user/{orphan}")
 

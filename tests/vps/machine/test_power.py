@@ -1,9 +1,13 @@
 """Power that is cut: what the kernel had not written to the disk is lost, and nothing that Slipway said is done."""
 
 import hashlib
+import json
+from typing import Any
 
 import pytest
 
+from tests.integration.deployments.faults import CONTROL, Faults
+from tests.vps.boxes import OnServer
 from tests.vps.conftest import Provider, commit
 from tests.vps.machine.conftest import builds_by
 from tests.vps.machines import Machine
@@ -74,8 +78,52 @@ def test_a_power_cut_just_after_the_switch_leaves_one_whole_release_live(kept: M
     kept.does("power cut as soon as the route marker was renamed")
     kept.cut_power()
     agrees(kept)
-    ended = kept.json("deployments", "hello")[0]
-    kept.story.notes(f"it is {ended['state']}: {ended['reason'] or 'the switch was made for good'}")
-    kept.must("slipway", "deploy", "hello", "--wait", timeout=300)
+    is_live_and_whole(kept, provider)
+
+
+def test_a_power_cut_between_the_rename_and_its_commit_leaves_one_whole_release_live(
+    kept: Machine, provider: Provider
+) -> None:
+    faults = FaultsOf(kept)
+    try:
+        faults.arm("verb", 1, "hold after", only="switch")
+        kept.must("slipway", "deploy", "hello")
+        kept.until(lambda: bool(faults.counted()["failed"]), "the switch has been made")
+        assert kept.json("deployments", "hello")[0]["state"] == "switching", "nothing of it is in the database"
+        kept.does("power cut after the route marker was renamed, before the database was told")
+        kept.cut_power()
+    finally:
+        faults.end()
     agrees(kept)
-    whole(kept, provider)
+    is_live_and_whole(kept, provider)
+
+
+def is_live_and_whole(machine: Machine, provider: Provider) -> None:
+    """What was deployed when the power was cut; and so is what is deployed next."""
+    ended = machine.json("deployments", "hello")[0]
+    assert ended["state"] == "live", "the switch had been made"
+    whole(machine, provider)
+    machine.story.notes(f"it is live: {ended['reason'] or 'the switch was made for good'}")
+    machine.must("slipway", "deploy", "hello", "--wait", timeout=300)
+    agrees(machine)
+
+
+class FaultsOf(Faults):
+    """Of a machine, whose sockets are not to be reached from here."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(OnServer(machine.files(), 443, machine))
+        self._machine = machine
+
+    def _tell(self, order: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._machine.must("python3", "-c", TELL, CONTROL, json.dumps(order)))
+        return answer
+
+
+TELL = """
+import socket, sys
+control = socket.socket(socket.AF_UNIX)
+control.connect(sys.argv[1])
+control.sendall(sys.argv[2].encode() + b"\\n")
+print(control.makefile().readline())
+"""
