@@ -185,7 +185,8 @@ def outside(rig: Rig) -> set[str]:
     """Every file that root's rights hang on, with when it last changed: all but Slipway's own."""
     prune = [
         "/etc/slipway", f"/etc/systemd/*/{rig.prefix}-*", "/etc/apt/apt.conf.d/90slipway",
-        "/etc/passwd*", "/etc/group*", "/etc/shadow*", "/etc/gshadow*", "/etc/.pwd.lock", "/etc/subuid*", "/etc/subgid*",
+        "/etc/passwd*", "/etc/group*", "/etc/shadow*", "/etc/gshadow*", "/etc/.pwd.lock", "/etc/subuid*",
+        "/etc/subgid*",
     ]  # fmt: skip
     ways = [word for path in prune for word in ("-path", path, "-prune", "-o")]
     roots = ["/etc", "/usr/local/bin", "/usr/local/sbin", "/usr/lib/systemd", "/var/spool/cron"]
