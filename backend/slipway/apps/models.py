@@ -35,6 +35,13 @@ class App(msgspec.Struct, frozen=True):
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=86400)]
 OptionalCommand = Annotated[str, msgspec.Meta(max_length=4096)] | None
+HealthPath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A/[!-~]{0,1023}\Z",
+        description="Must begin with / and hold no spaces; plain ASCII, at most 1024 characters.",
+    ),
+]
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +52,7 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     start_command: OptionalCommand = None
     release_command: OptionalCommand = None
     public_folder: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
-    health_path: Annotated[str, msgspec.Meta(pattern=r"\A/[!-~]{0,1023}\Z")] | None = None
+    health_path: HealthPath | None = None
     health_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
     """How long a new release may take to pass its check."""
     stop_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10

@@ -1,4 +1,4 @@
-"""All the wrong fields of a request body, not only the first."""
+"""All the wrong fields of a request body, not only the first, and what each must be, in words."""
 
 from typing import Any
 
@@ -32,9 +32,26 @@ def wrong_fields(body: bytes, kind: Any) -> list[FieldError]:
         try:
             msgspec.convert(unknown.pop(field.encode_name), field.type)
         except msgspec.ValidationError as error:
-            errors.append(FieldError(field.encode_name, str(error)))
+            said = must_be(msgspec.inspect.type_info(field.type)) or str(error)
+            errors.append(FieldError(field.encode_name, said))
         except SlipwayError as error:
             errors.append(FieldError(field.encode_name, error.message))
     if kind.__struct_config__.forbid_unknown_fields:
         errors += [FieldError(str(name)[:100], "There is no such field.") for name in unknown]
     return errors
+
+
+def must_be(kind: msgspec.inspect.Type) -> str | None:
+    """A sentence for people, who do not know types; a kind's own where it has one; None for those that take more."""
+    match kind:
+        case msgspec.inspect.Metadata(extra_json_schema={"description": str(said)}):
+            return said
+        case msgspec.inspect.UnionType(types=types):
+            return must_be(next(one for one in types if not isinstance(one, msgspec.inspect.NoneType)))
+        case msgspec.inspect.BoolType():
+            return "Must be true or false."
+        case msgspec.inspect.IntType(ge=int(least), le=int(most)):
+            return f"Must be a whole number from {least} to {most}."
+        case msgspec.inspect.StrType(pattern=None, max_length=int(most)):
+            return f"Must be text of at most {most} characters."
+    return None

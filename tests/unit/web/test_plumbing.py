@@ -1,10 +1,12 @@
 """Cookies, tokens, cursors, fields, events: what needs no server."""
 
+import json
 from typing import Annotated
 
 import msgspec
 import pytest
 
+from slipway.apps.models import EnvironmentSettings
 from slipway.errors import Invalid
 from slipway.settings import Http, Installation, Mode, Settings
 from slipway.web.csrf import token_for
@@ -71,6 +73,17 @@ def test_every_wrong_field_is_found() -> None:
     found = wrong_fields(b'{"name": "x", "note": 1, "colour": 2}', Body)
     assert [error.field for error in found] == ["name", "count", "note", "colour"]
     assert wrong_fields(b'{"name": "xy", "count": 1}', Body) == []
+
+
+def test_what_a_field_must_be_is_said_in_words() -> None:
+    wrong = {"memory": "abc", "stop_then_start": 1, "build_command": 5, "health_path": "up", "tasks": None}
+    assert {one.field: one.message for one in wrong_fields(json.dumps(wrong).encode(), EnvironmentSettings)} == {
+        "memory": "Must be a whole number from 16 to 1048576.",
+        "stop_then_start": "Must be true or false.",
+        "build_command": "Must be text of at most 4096 characters.",
+        "health_path": "Must begin with / and hold no spaces; plain ASCII, at most 1024 characters.",
+        "tasks": "Must be a whole number from 4 to 65536.",
+    }
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
