@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from slipway.folders import FOLDERS
 from slipway.setup import memory
-from slipway.setup.folders import FOLDERS, after_boot
+from slipway.setup.folders import after_boot
 from slipway.setup.templates import kept_back
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from slipway.errors import HostRefused
+from slipway.folders import FOLDERS
 from slipway.host.agent import files
 from slipway.host.agent.names import Names
 from slipway.host.agent.state import Environment, State
@@ -25,7 +26,7 @@ DAEMON_USER = "slipway"
 
 
 class Folder(NamedTuple):
-    """One of root's own. -1 where users are not switched: it is the one user's."""
+    """-1 where users are not switched: it is the one user's."""
 
     path: Path
     mode: int
@@ -59,11 +60,8 @@ class Box:
     # ---- folders -------------------------------------------------------------------------------------------------
 
     def make_folders(self) -> None:
-        """Root's own folders above those of apps. Who may pass through one, and not list it, has `x` only."""
-        paths = self.paths
-        for path in (paths.srv, paths.var, paths.cache, paths.run, paths.nginx, paths.tls):
-            path.mkdir(parents=True, exist_ok=True)
         for folder in self.folders():
+            folder.path.parent.mkdir(parents=True, exist_ok=True)
             files.make_folder(folder.path, mode=folder.mode, owner=folder.owner, group=folder.group)
         self.wants_folder.mkdir(parents=True, exist_ok=True)
 
@@ -74,18 +72,11 @@ class Box:
         files.sweep(self.unit_folder, prefix=f"{self.names.prefix}-")
 
     def folders(self) -> list[Folder]:
-        """Those, each after the one that it lies in."""
-        paths, root = self.paths, 0 if self.settings.switches_users else -1
-        modes = {
-            **dict.fromkeys((paths.srv, paths.live, paths.live / "slots"), 0o755),
-            **dict.fromkeys((paths.builds, paths.data, paths.launch, paths.cache / "builds", paths.orders), 0o711),
-            **dict.fromkeys((*self.trashes, self.units.back_offs), 0o711),
-            **dict.fromkeys((self.units.marks, paths.exits, paths.good_sites, paths.certificates), 0o700),
-            **dict.fromkeys((paths.nginx / "certificates",), 0o755),
-            **dict.fromkeys((paths.nginx / "sites", paths.nginx / "staged"), 0o755),
-        }
-        own = [Folder(path, mode, root, root) for path, mode in modes.items()]
-        return [*own, Folder(paths.mirrors, 0o750, self.user(FETCH_USER), self.group(FETCH_USER))]
+        """Those above apps' own, each after the one that it lies in."""
+        root, most = self.paths.root, 0o7777 if self.settings.switches_users else 0o700
+        return [
+            Folder(root / one.path, one.mode & most, self.user(one.owner), self.group(one.group)) for one in FOLDERS
+        ]
 
     @property
     def trashes(self) -> tuple[Path, ...]:
