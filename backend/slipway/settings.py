@@ -228,6 +228,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def switches_users(self) -> bool:
         return self.mode is not Mode.SESSION
 
+    @property
+    def firewall_table(self) -> str:
+        """nftables' own, on a server."""
+        return f"slipway_{self.id}"
+
     def namespace(self, journal: Journal) -> str:
         """journald's namespace. Empty, the machine's one journal, where users' managers run apps: they have none."""
         return f"slipway-{self.id}-{journal.value}" if self.mode is Mode.SERVER else ""
@@ -251,6 +256,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 1 <= place <= self.apps.places or slot not in SLOTS or not 0 <= rank < RANKS:
             raise Invalid(f"there is no port for place {place}, slot {slot}, rank {rank}")
         return self.apps.first_port + (place - 1) * PORTS_PER_PLACE + (slot - 1) * RANKS + rank
+
+    def ports(self, place: int) -> range:
+        """All of a place."""
+        first = self.port(place, SLOTS[0], 0)
+        return range(first, first + PORTS_PER_PLACE)
 
 
 class Paths(msgspec.Struct, frozen=True):
@@ -385,6 +395,16 @@ class Paths(msgspec.Struct, frozen=True):
     def own_files(self) -> Path:
         """Slipway's own units and configuration as they were installed, to know what a person changed since."""
         return self.agent / "own.json"
+
+    @property
+    def firewall(self) -> Path:
+        """The firewall's rules, written by the installer."""
+        return self.etc / "firewall.nft"
+
+    @property
+    def owners(self) -> Path:
+        """The same with whose port is whose, written by the host agent."""
+        return self.agent / "owners.nft"
 
     @property
     def orders(self) -> Path:

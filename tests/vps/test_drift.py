@@ -4,6 +4,8 @@ from tests.vps.outside import agrees, ask, base_of, deploy_hello
 from tests.vps.servers import Server
 
 SITES = "/etc/slipway/nginx/sites"
+OWNERS = "/var/lib/slipway/agent/owners.nft"
+"""Whose port is whose, for the firewall."""
 
 
 def test_broken_sites_keep_neither_the_panel_nor_the_apps_from_serving_after_a_reboot(
@@ -15,6 +17,7 @@ def test_broken_sites_keep_neither_the_panel_nor_the_apps_from_serving_after_a_r
     server.must("sed", "-i", "s/server_name/server_nam/", site)
     server.put(f"{SITES}/mine.conf", "this is no site {")
     server.put(f"{SITES}/4711.conf", "nor is this {")
+    server.put(OWNERS, "and these are no rules {")
     server.reboot()
     server.until(lambda: ask(server, name)[0] == 200, "the app answers, as it did before")
     server.until(lambda: server.run("slipway", "status").returncode == 0, "Slipway is well")
@@ -33,6 +36,7 @@ def test_what_was_deleted_by_hand_is_there_again_after_a_reboot(server: Server, 
     own = server.own_id()
     server.must("sh", "-euc", f"rm {SITES}/*.conf /etc/systemd/system/slipway-{own}-e*.service; chmod 777 /srv/slipway")
     server.must("sh", "-euc", "rm /srv/slipway/live/*.* /etc/systemd/system/*-apps.target.wants/*-e*")
+    server.must("rm", OWNERS)
     server.reboot()
     server.until(lambda: ask(server, f"hello.{base_of(server)}")[0] == 200, "the app answers")
     agrees(server)

@@ -2,14 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.vps import images
 from tests.vps.conftest import Provider
-from tests.vps.outside import ask, base_of, deploy_hello
+from tests.vps.outside import agrees, ask, base_of, deploy_hello
 from tests.vps.servers import Server
+from tests.vps.test_disks import deploy_worker, log_of
 
 INTRUDER = images.CHECKOUT / "tests/vps/intruder/intruder.py"
 NOT_EVEN_ROOT = {"words_left_for_others", "tables_of_cron", "the_kernels_log"}
@@ -26,6 +28,21 @@ assert libc.shmget({ROOTS_MEMORY}, 4096, 0o1666) >= 0
 LISTENING = """
 import http.server, sys
 http.server.ThreadingHTTPServer(("", 80), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+SQUATS = """
+import socket, sys, time
+while True:
+    try:
+        listening = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=0)
+        break
+    except OSError:
+        time.sleep(0.001)
+print("squatter listens", flush=True)
+while True:
+    one, _ = listening.accept()
+    print("squatter was asked:", one.recv(4096), flush=True)
+    one.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nfrom the squatter")
+    one.close()
 """
 
 
@@ -109,3 +126,39 @@ def root_does_it(server: Server, facts: dict[str, Any]) -> set[str]:
     server.put("/root/facts", json.dumps(facts | own))
     told = server.must("sh", "-c", 'FACTS="$(cat /root/facts)" python3 /checkout/tests/vps/intruder/intruder.py print')
     return set(json.loads(told))
+
+
+def test_an_app_that_takes_anothers_port_as_it_restarts_gets_none_of_its_visitors(
+    server: Server, hello: str, provider: Provider, tmp_path: Path
+) -> None:
+    deploy_hello(server, hello)
+    own, name = server.own_id(), f"hello.{base_of(server)}"
+    unit, port = live_instance(server)
+    files = {"Procfile": f"worker: python3 squats.py {port}\n", "squats.py": SQUATS}
+    deploy_worker(server, provider, tmp_path / "squatter", "squatter", files)
+    server.does("an app takes another's port as that is killed and restarts")
+    server.must("systemctl", "kill", "--signal=KILL", unit)
+    server.until(lambda: "squatter listens" in log_of(server, "squatter"), "it has the port")
+    for _ in range(3):
+        status, body = ask(server, name, "/for-hello-alone", "--max-time", "60")
+        assert status >= 500, "there is nobody who may answer"
+        assert "squatter" not in body
+    # Without the rule it would have been asked, and answered.
+    server.must("nft", "flush", "chain", "inet", f"slipway_{own}", "answers")
+    server.until(lambda: ask(server, name, "/for-anybody")[1] == "from the squatter", "it listens in earnest")
+    server.until(lambda: "/for-anybody" in log_of(server, "squatter"), "it says what it was asked")
+    assert "/for-hello-alone" not in log_of(server, "squatter")
+    server.must("systemctl", "reload", f"slipway-{own}-firewall.service")
+    assert ask(server, name, "/", "--max-time", "60")[0] >= 500
+    server.must("slipway", "apps", "delete", "squatter", "--yes", "--wait")
+    server.until(lambda: ask(server, name)[0] == 200, "the app is back", seconds=120)
+    agrees(server)
+    server.story.notes("it was not asked, and visitors were told that the app does not answer, until it was back")
+
+
+def live_instance(server: Server) -> tuple[str, int]:
+    """Of the example's `web`: its unit and its port."""
+    listed = server.must("sh", "-c", f"systemctl list-units --plain --no-legend 'slipway-{server.own_id()}-e*-web.0.*'")
+    found = re.search(r"127\.0\.0\.1:(1\d{4})", server.must("ss", "-ltn"))
+    assert found is not None
+    return listed.split()[0], int(found[1])

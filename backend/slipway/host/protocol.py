@@ -585,7 +585,7 @@ class DriftKind(StrEnum):
 
     MISSING = "missing"
     STALE = "stale"
-    """As another release of Slipway, or another setting, had it."""
+    """As another release of Slipway, another setting, or an earlier record had it."""
     CHANGED = "changed"
     """Not as Slipway wrote it: by a person, then."""
     OVERRIDE = "override"

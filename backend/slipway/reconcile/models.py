@@ -53,6 +53,7 @@ _REMEDIES: Mapping[tuple[DriftKind, Thing], Remedy] = {
     (DriftKind.FOREIGN, Thing.ROUTE): Remedy.MEND,
     (DriftKind.MISSING, Thing.SLOT): Remedy.MEND,
     (DriftKind.MISSING, Thing.OWN): Remedy.MEND,
+    (DriftKind.STALE, Thing.OWN): Remedy.MEND,
     (DriftKind.MISSING, Thing.CERTIFICATE): Remedy.CERTIFICATE,
     (DriftKind.ORPHAN, Thing.CERTIFICATE): Remedy.CERTIFICATE,
 }
@@ -93,6 +94,7 @@ _WHAT: Mapping[tuple[DriftKind, Thing], str] = {
     (DriftKind.MISSING, Thing.ENVIRONMENT): "the machine does not have it",
     (DriftKind.STALE, Thing.UNIT): "a unit is as another release of Slipway wrote it",
     (DriftKind.STALE, Thing.SITE): "nginx's site is as another release of Slipway wrote it",
+    (DriftKind.STALE, Thing.OWN): "the firewall's list of whose port is whose is not as it should be",
     (DriftKind.ORPHAN, Thing.UNIT): "a unit runs that no release explains",
     (DriftKind.ORPHAN, Thing.SITE): "nginx has a site for what has no address",
     (DriftKind.STOPPED, Thing.UNIT): "what should run does not",

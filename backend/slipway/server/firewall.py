@@ -4,6 +4,8 @@ Loopback ports are shared by all users of a machine: without these rules an app 
 answer in its place while it restarts. And unless the settings allow it, no app, build or fetch asks the provider's
 metadata service, which tells whoever runs on a server how it was set up, and often gives rights over more than it.
 One nftables table, loaded whole or not at all; other tables are not touched. Source: nft(8).
+
+Whose port is whose is the host agent's to say (`host/agent/owners.py`): these rules by themselves have nobody answer.
 """
 
 from slipway.settings import RESERVED_UIDS, Settings
@@ -18,14 +20,10 @@ METADATA_IPV6 = ("fe80::/10", "fd00:ec2::254", "fd20:ce::254")
 """Link-local, Amazon, Google."""
 
 
-def table(settings: Settings) -> str:
-    return f"slipway_{settings.id}"
-
-
 def rules(settings: Settings) -> str:
     """What `nft -f` loads: replaces the table where it is there, in one transaction."""
     ports = f"{settings.apps.first_port}-{settings.apps.last_port}"
-    name = table(settings)
+    name = settings.firewall_table
     asked = f'oifname "lo" tcp dport {ports} tcp flags & (syn | ack) == syn'
     allowed = ", ".join(f'"{user}"' for user in ALLOWED)
     return f"""\
@@ -38,10 +36,24 @@ table inet {name} {{
         type filter hook input priority filter - 5; policy accept;
         iifname != "lo" tcp dport {ports} drop
     }}
+    # Ports of apps, and the users that answer on them.
+    set owners {{
+        type inet_service . uid
+        flags interval
+    }}
+    # Whoever else listens on one, or begins from one what nginx begins just then, never has a connection: he could be
+    # sent what is another app's. The owner is that of the socket that listens. Where the kernel answers by a SYN cookie
+    # it names none: nginx then tries again.
+    chain answers {{
+        meta skuid "root" return
+        tcp sport . meta skuid @owners return
+        drop
+    }}
     # On loopback only nginx and Slipway may ask them.
     chain output {{
         type filter hook output priority filter - 5; policy accept;
         {asked} meta skuid != {{ {allowed} }} reject with tcp reset
+        oifname "lo" tcp sport {ports} tcp flags & syn == syn jump answers
 {"" if settings.apps.cloud_metadata else _metadata(settings)}\
     }}
 }}

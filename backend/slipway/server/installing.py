@@ -95,4 +95,4 @@ def _certificates(settings: Settings, acme_server: str | None, email: str | None
 
 
 def _write_firewall(settings: Settings) -> None:
-    files.replace(settings.paths.etc / "firewall.nft", firewall.rules(settings).encode(), mode=0o644)
+    files.replace(settings.paths.firewall, firewall.rules(settings).encode(), mode=0o644)

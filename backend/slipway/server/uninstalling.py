@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 from slipway import settings as installed
-from slipway.server import firewall
 from slipway.server.machine import Machine
 from slipway.settings import Settings
 from slipway.setup import journals
@@ -23,7 +22,7 @@ def uninstall(*, with_data: bool) -> None:
     settings = installed.load()
     Machine(settings).end()
     journals.remove(settings, with_data=with_data)
-    subprocess.run(["nft", "delete", "table", "inet", firewall.table(settings)], capture_output=True, check=False)
+    subprocess.run(["nft", "delete", "table", "inet", settings.firewall_table], capture_output=True, check=False)
     files = (Path("/etc/logrotate.d/slipway"), Path("/etc/tmpfiles.d/slipway.conf"), settings.paths.security_updates)
     for file in files:
         file.unlink(missing_ok=True)

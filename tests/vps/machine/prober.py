@@ -18,6 +18,8 @@ def main() -> None:
     for address in addresses:
         host, _, port = address.rpartition(":")
         print(f"{who} asked {address}: {ask(host, int(port))}", flush=True)
+    listening = [socket.create_server(("127.0.0.1", port)) for port in bound[-1:]] if who == "app" else []
+    print(f"{who} listens on {[one.getsockname()[1] for one in listening]}", flush=True)
     print(f"{who} has tried it all", flush=True)
     if who == "app":
         time.sleep(100_000)

@@ -56,11 +56,16 @@ def test_an_app_and_a_build_reach_neither_another_app_nor_the_metadata_service(
         assert f"{who} asked {machine.address}:80: answered" in found, "it tried in earnest"
         for address in addresses[:-1]:
             assert f"{who} asked {address}: ECONNREFUSED" in found, found
+    listens = re.search(r"app listens on \[(\d*)\]", found)
+    assert listens is not None, found
+    assert bool(listens[1]) != binds_by_bpf, found
+    if listens[1]:  # it is a place's that nobody has: nobody may answer there
+        assert "TimeoutError" in machine.run("python3", "-c", CONNECT_TO_PORT, listens[1]).stderr
     machine.must("slipway", "apps", "delete", "prober", "--yes", "--wait")
     for address in METADATA:
         machine.must("ip", "address", "del", f"{address}/32", "dev", "lo")
     agrees(machine)
-    can = "no other could be listened on" if binds_by_bpf else "this systemd cannot keep them from listening on others"
+    can = "no other could be listened on" if binds_by_bpf else "they can listen on others here, and nobody hears them"
     machine.story.notes(f"whom they asked refused; {can}")
 
 
@@ -96,6 +101,7 @@ def test_from_outside_there_is_nginx_and_nothing_else_of_slipways(machine: Machi
     machine.story.notes("it is dropped from outside and refused inside; nginx and Slipway reach it")
 
 
+CONNECT_TO_PORT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=20)"
 CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 
 

@@ -38,7 +38,7 @@ def main() -> int:
 async def _serve(settings: Settings) -> None:
     from pystemd import daemon
 
-    from slipway.host.agent import removal
+    from slipway.host.agent import owners, removal
     from slipway.host.agent.box import DAEMON_USER, Box
     from slipway.host.agent.changes import Changes
     from slipway.host.agent.server import Server, daemon_uids
@@ -64,6 +64,7 @@ async def _serve(settings: Settings) -> None:
         asyncio.create_task(changes.follow_exits()),
         asyncio.create_task(removal.finish(box)),
         asyncio.create_task(_feed_watchdog()),
+        asyncio.create_task(owners.put_at_start(box)),
     ]
     for task in background:
         task.add_done_callback(_end_with)

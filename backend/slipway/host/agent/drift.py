@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from slipway.errors import SlipwayError
-from slipway.host.agent import certificates, environments, releases, routes, sites, slots
+from slipway.host.agent import certificates, environments, owners, releases, routes, sites, slots
 from slipway.host.agent.box import Box
 from slipway.host.agent.state import Environment
 from slipway.host.protocol import (
@@ -35,6 +35,7 @@ from slipway.host.protocol import (
     WantedSlot,
 )
 from slipway.host.written import SITE, is_own, read, read_bytes
+from slipway.settings import Mode
 
 MOST_ENTRIES = 2000
 MAX_DIFF = 8000
@@ -394,6 +395,7 @@ def of_box(box: Box, found: Found, known: set[int], places: set[int]) -> Iterato
     if box.settings.http.tls and not os.path.lexists(certificate):
         yield Drifted(DriftKind.MISSING, Thing.SECRET, str(certificate))
     yield from _own(box, found)
+    yield from _owners(box)
     here = {environment.environment: environment.place for environment in box.state.environments()}
     for number in here.keys() - known:
         yield Drifted(DriftKind.UNKNOWN, Thing.ENVIRONMENT, f"environment {number}", number)
@@ -435,6 +437,17 @@ def _own(box: Box, found: Found) -> Iterator[Drifted]:
     for unit in (*own.units, f"{box.names.apps_target}", "slipway-.service", "slipway-.slice"):
         for override in found.overrides.get(unit, ()):
             yield _override(override)
+
+
+def _owners(box: Box) -> Iterator[Drifted]:
+    """Of this file a person has nothing to say: whoever changed it, it is not as the agent's records have it."""
+    file = box.paths.owners
+    if box.settings.mode is not Mode.SERVER:
+        return
+    if not os.path.lexists(file):
+        yield Drifted(DriftKind.MISSING, Thing.OWN, str(file))
+    elif read(str(file)) != owners.wanted_text(box):
+        yield Drifted(DriftKind.STALE, Thing.OWN, str(file))
 
 
 def own_files(box: Box) -> OwnFiles:

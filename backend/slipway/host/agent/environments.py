@@ -7,7 +7,7 @@ import pwd
 import sh
 
 from slipway.errors import HostRefused
-from slipway.host.agent import files
+from slipway.host.agent import files, owners
 from slipway.host.agent.box import Box, Folder
 from slipway.host.agent.state import Environment
 from slipway.host.protocol import EnvironmentUsers, PrepareEnvironment
@@ -31,6 +31,7 @@ async def prepare(box: Box, verb: PrepareEnvironment) -> EnvironmentUsers:
             raise HostRefused(f"place {verb.place} belongs to environment {taken[verb.place]}", reason="conflict")
         run_uid, build_uid = box.state.take_uids(2) if box.settings.switches_users else (0, 0)
         environment = Environment(verb.environment, verb.place, run_uid, build_uid)
+        await owners.put(box, environment)  # first: if nothing comes of it, these user ids are nobody's for ever
         box.state.put(environment)
     elif environment.place != verb.place:
         raise HostRefused(

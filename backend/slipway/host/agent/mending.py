@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from slipway.errors import HostRefused
-from slipway.host.agent import drift, environments, files, sites, slots, trash
+from slipway.host.agent import drift, environments, files, owners, sites, slots, trash
 from slipway.host.agent.box import Box
 from slipway.host.agent.drift import Found
 from slipway.host.protocol import (
@@ -37,6 +37,7 @@ BY_ITSELF = frozenset(
         (DriftKind.FOREIGN, Thing.ROUTE),
         (DriftKind.MISSING, Thing.SLOT),
         (DriftKind.MISSING, Thing.OWN),
+        (DriftKind.STALE, Thing.OWN),
     }
 )
 """What is Slipway's and nobody meant to be otherwise; and what makes the box unsafe, whoever meant it."""
@@ -150,6 +151,8 @@ class _Mending:
             case Thing.SLOT:
                 assert wanted is not None
                 return await self._put_slot(entry, wanted)
+            case Thing.OWN if file == box.paths.owners:
+                await owners.put(box)
             case Thing.OWN:
                 self._put_own(entry)
             case _:

@@ -24,6 +24,7 @@ class Names:
         self.installation = installation
         self.prefix = f"slipway-{installation}"
         self.nginx = f"{self.prefix}-nginx.service"
+        self.firewall = f"{self.prefix}-firewall.service"
         self.apps_target = f"{self.prefix}-apps.target"
         self.apps_slice = f"{self.prefix}-apps.slice"
         self.builds_slice = f"{self.prefix}-builds.slice"

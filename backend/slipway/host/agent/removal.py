@@ -7,7 +7,7 @@ import structlog
 from pystemd.dbusexc import DBusBaseError
 
 from slipway.errors import HostRefused, SlipwayError
-from slipway.host.agent import environments, exits, files, instances, routes, sites, slots, trash, work
+from slipway.host.agent import environments, exits, files, instances, owners, routes, sites, slots, trash, work
 from slipway.host.agent.box import Box
 from slipway.host.protocol import DeleteBuild, DeleteCache, Done, RemoveEnvironment, RemoveMirror
 from slipway.settings import SLOTS
@@ -62,6 +62,10 @@ async def remove_environment(box: Box, verb: RemoveEnvironment) -> Done:
     if box.settings.switches_users:
         files.write(_leaving(box, verb.environment), "", mode=0o600)
     box.state.forget(verb.environment)
+    try:
+        await owners.put(box)
+    except SlipwayError as error:  # it is mended later: the user that may still answer there is nobody
+        log.warning("the firewall still has a removed environment", environment=verb.environment, error=error.message)
     _remove_users(box, verb.environment)
     return Done()
 

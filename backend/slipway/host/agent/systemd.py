@@ -138,7 +138,14 @@ class Systemd:
 
     async def reload(self, unit: str) -> None:
         """Have a unit read its configuration again."""
-        result = await self._job(b"ReloadUnit", unit)
+        await self._reload(b"ReloadUnit", unit)
+
+    async def reload_or_start(self, unit: str) -> None:
+        """Have a unit read its configuration again, by starting it where it does not run."""
+        await self._reload(b"ReloadOrRestartUnit", unit)
+
+    async def _reload(self, method: bytes, unit: str) -> None:
+        result = await self._job(method, unit)
         if result != "done":
             raise HostRefused(f"{unit} could not be reloaded ({result})", reason="failed")
 
