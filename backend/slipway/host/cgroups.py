@@ -15,7 +15,9 @@ class Counters(NamedTuple):
     """Since the control group was made."""
 
     oom_kills: int
-    """Processes that the kernel killed because the group was at its memory limit."""
+    """Processes that the kernel killed because the group, one above it, or the machine was short of memory."""
+    limit_met: int
+    """How often it was the group's own memory limit that left no room."""
     tasks_refused: int
     """Forks that the kernel refused because the group was at its task limit."""
     identity: str
@@ -27,6 +29,7 @@ def own_counters(proc: Path = Path("/proc/self/cgroup"), root: Path = ROOT) -> C
     memory, pids = _folders(proc.read_text(), root)
     return Counters(
         oom_kills=_field(memory / "memory.events", "oom_kill") or _field(memory / "memory.oom_control", "oom_kill"),
+        limit_met=_field(memory / "memory.events", "oom") or _number(f"{memory}/memory.failcnt"),
         tasks_refused=_field(pids / "pids.events", "max"),
         identity=_identity(memory),
     )

@@ -4,8 +4,8 @@
     exit_reporter.py stopping UNIT EXITS_FOLDER MARKS_FOLDER BACK_OFF_FOLDER
 
 Writes one JSON record into EXITS_FOLDER: `{"id", "unit", "at", "asked", "exit_code", "signal", "result",
-"out_of_memory", "tasks_refused", "invocation"}`. `asked` is true when there is a mark named like the unit in
-MARKS_FOLDER: the host agent leaves one before it stops something, and `stopping` (`ExecStop=+`) does for everybody
+"out_of_memory", "limit_met", "tasks_refused", "invocation"}`. `asked` is true when there is a mark named like the unit
+in MARKS_FOLDER: the host agent leaves one before it stops something, and `stopping` (`ExecStop=+`) does for everybody
 else who stops units, such as a shutdown. The record uses the mark up.
 
 For an instance that ended unasked it also writes BACK_OFF_FOLDER/UNIT, which tells the launcher how long to wait:
@@ -54,6 +54,7 @@ def main(argv: "list[str]") -> None:
         "signal": f"SIG{status}" if code in ("killed", "dumped") else None,
         "result": os.environ.get("SERVICE_RESULT", ""),
         "out_of_memory": counters.oom_kills > before.get("oom_kills", 0),
+        "limit_met": counters.limit_met > before.get("limit_met", 0),
         "tasks_refused": counters.tasks_refused > before.get("tasks_refused", 0),
         "invocation": os.environ.get("INVOCATION_ID", ""),
     }

@@ -68,6 +68,7 @@ def _values(settings: Settings) -> dict[str, object]:
         "paths": settings.paths,
         "memory": memory.total(),
         "kept_back": kept_back(memory.total()),
+        "swap": memory.swap(),
         "journals": " ".join(journals.units(settings)),
         "is_server": settings.mode is Mode.SERVER,
         "switches_users": settings.switches_users,

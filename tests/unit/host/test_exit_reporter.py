@@ -7,7 +7,7 @@ import pytest
 from slipway.host.cgroups import Counters
 from slipway.host.exit_reporter import main, next_note
 
-NONE = Counters(0, 0, "")
+NONE = Counters(0, 0, 0, "")
 
 
 def waits(gaps: list[float]) -> list[float]:

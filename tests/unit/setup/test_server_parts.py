@@ -25,6 +25,7 @@ def test_a_part_of_the_memory_is_no_apps(memory: int, kept: int) -> None:
 
 
 def test_memory_is_what_the_kernel_tells_in_kilobytes(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal:        1001216 kB\nMemFree:          99999 kB\n")
+    (tmp_path / "meminfo").write_text("MemTotal:        1001216 kB\nMemFree:          99999 kB\nSwapTotal: 2048 kB\n")
     assert memory.total(tmp_path / "meminfo") == 977
+    assert memory.swap(tmp_path / "meminfo") == 2
     assert memory.total() > 100

@@ -26,6 +26,8 @@ class Report(msgspec.Struct, frozen=True):
     out_of_memory: bool
     tasks_refused: bool
     invocation: str
+    limit_met: bool = True
+    """Whether it was the unit's own limit that left no room in memory. (Records of earlier releases do not say.)"""
 
 
 async def list_and_acknowledge(box: Box, verb: Exits) -> ExitRecords:

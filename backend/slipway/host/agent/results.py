@@ -92,7 +92,7 @@ def _limit(box: Box, kind: WorkKind, unit: str, state: UnitState) -> str | None:
         return "time"
     record = exits.last_of_unit(box, unit)
     if record and record.out_of_memory:
-        return "memory"
+        return "memory" if record.limit_met else "pressure"
     if state.result == "oom-kill":
         # By systemd-oomd, where the kernel counted no kill of its own: the whole box was short of memory.
         return "pressure" if record else "memory"
