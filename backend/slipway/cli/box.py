@@ -10,6 +10,7 @@ import click
 from slipway.cli import exits, options
 from slipway.cli.certificates import describe
 from slipway.cli.client import Client, CliError
+from slipway.cli.doctor import differs
 from slipway.cli.output import MIB, ago, print_json, print_table, say, size
 from slipway.cli.system import needs
 
@@ -28,6 +29,8 @@ def status(as_json: bool) -> None:
         if found["certificate"] and found["url"].startswith("https:"):
             say(f"  certificate: {describe(found['certificate'])}")
         for line in needs(found["operating_system"]):
+            say(f"  note {line}")
+        for line in differs(found["drift"]):
             say(f"  note {line}")
     if not found["ok"]:
         raise CliError("Not everything answers. `slipway doctor` looks closer.", exits.FAILED)

@@ -7,7 +7,7 @@ import click
 
 from slipway.cli import exits, options
 from slipway.cli.client import Client, CliError
-from slipway.cli.output import plain, print_json, say
+from slipway.cli.output import ago, plain, print_json, say
 
 
 @click.command("doctor")
@@ -19,9 +19,11 @@ def doctor(repair: str | None, as_json: bool) -> None:
     What is Slipway's is put right at once. What a person changed is shown, with the difference, and stays as it is
     until `--repair` is given for it.
     """
+    found = []
     if repair is not None:
-        Client().post("system", "drift", "repair", body={"id": repair})
-    found = list(_findings())
+        report = Client().post("system", "drift", "repair", body={"id": repair})
+        found += [_was_put_right(one) for one in report["asked"]]
+    found += _findings()
     if as_json:
         print_json(found)
     else:
@@ -30,6 +32,14 @@ def doctor(repair: str | None, as_json: bool) -> None:
     bad = sum(not one["ok"] for one in found)
     if bad:
         raise CliError(f"{bad} of {len(found)} are not as they should be.", exits.FAILED)
+
+
+def differs(found: dict[str, Any] | None) -> Iterator[str]:
+    """That the last look found something, for who did not ask for a look."""
+    if found is not None and found["findings"]:
+        count, looked = found["findings"], ago(found["looked_at"])
+        are = "1 thing on the server is not as it" if count == 1 else f"{count} things on the server are not as they"
+        yield f"{are} should be (last look: {looked}): `slipway doctor` says what to do"
 
 
 def _say(one: dict[str, Any]) -> None:
@@ -82,9 +92,13 @@ def _drift(client: Client) -> Iterator[dict[str, Any]]:
         yield _finding("machine", False, f"and {report['more']} more differences")
     for one in report["repairs"]:
         if one["at"] >= report["began"]:
-            yield _finding(_whose(one), True, one["what"]) | {"drift": one}
+            yield _was_put_right(one)
     if not report["findings"]:
         yield _finding("machine", True, f"is as the database says (looked at in {report['seconds']:.1f} s)")
+
+
+def _was_put_right(one: dict[str, Any]) -> dict[str, Any]:
+    return _finding(_whose(one), True, one["what"]) | {"drift": one}
 
 
 def _whose(one: dict[str, Any]) -> str:

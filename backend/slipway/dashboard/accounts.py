@@ -1,6 +1,5 @@
 """Setting up, signing in and out, and the account's own page."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -12,12 +11,10 @@ from slipway.accounts.service import SETUP_LINK_OVER, Accounts
 from slipway.certificates.service import Certificates, CertificateView
 from slipway.errors import Forbidden, NotFound, SlipwayError
 from slipway.events.models import Actor
-from slipway.reconcile.models import Finding
-from slipway.reconcile.service import Reconciler
 from slipway.settings import Settings
 from slipway.teams.service import Teams
 from slipway.web.addresses import client_address
-from slipway.web.callers import Caller, Rank
+from slipway.web.callers import Caller
 from slipway.web.context import find_caller, get_session
 from slipway.web.path import Id
 from slipway.web.policies import Policy
@@ -106,12 +103,9 @@ async def show_account(
     accounts: Accounts,
     teams: Teams,
     certificates: Certificates,
-    reconciler: Reconciler,
 ) -> Template:
-    owns = max(caller.ranks.values(), default=0) >= Rank.OWNER
-    drift = [one for one in reconciler.report().findings if one.environment_id is None] if owns else []
     certificate = await certificates.of_panel()
-    return await _draw_account(request, _own(caller), accounts, teams, {}, certificate=certificate, drift=drift)
+    return await _draw_account(request, _own(caller), accounts, teams, {}, certificate=certificate)
 
 
 @get(["/account/tokens", "/account/password"], policy=Policy.SIGNED_IN, sync_to_thread=False)
@@ -162,7 +156,6 @@ async def _draw_account(
     errors: dict[str, str],
     *,
     secret: Secret | None = None,
-    drift: Sequence[Finding] = (),
     name: str = "",
     status: int = 200,
     certificate: CertificateView | None = None,
@@ -176,7 +169,6 @@ async def _draw_account(
         tokens=await accounts.list_tokens(account_id),
         secret=secret,
         certificate=certificate,
-        drift=drift,
         values={"name": name},
         errors=errors,
     )

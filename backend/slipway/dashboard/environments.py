@@ -80,6 +80,7 @@ async def show_environment(
     processes: Processes,
     certificates: Certificates,
     metrics: Metrics,
+    reconciler: Reconciler,
     period: ChosenPeriod = Period.HOUR,
 ) -> Template:
     frame, newest, kept, slots, crashes, running = await asyncio.gather(
@@ -106,6 +107,8 @@ async def show_environment(
             crashes=crashes,
             processes=running,
             certificate=await certificates.find(app, environment),
+            drift=len(reconciler.findings_of(environment.id)),
+            looked_at=reconciler.looked_at,
             here=request.url.path if period is Period.HOUR else f"{request.url.path}?period={period.value}",
             **await _figures(metrics, app, environment, period),
         ),

@@ -10,7 +10,9 @@ from slipway.clock import now
 from slipway.dashboard.charts import Period, charts_of_box
 from slipway.events.models import Actor
 from slipway.metrics.service import Metrics
+from slipway.reconcile.service import Reconciler
 from slipway.system.operating_system import Machine
+from slipway.web.callers import Caller
 from slipway.web.policies import Policy
 from slipway.web.views import AnyRequest, Notice, draw, go, read_form
 
@@ -19,12 +21,19 @@ ChosenPeriod = Annotated[Period, QueryParameter(name="period")]
 
 @get("/system", policy=Policy.ADMINISTRATOR)
 async def show_system(
-    request: AnyRequest, machine: Machine, metrics: Metrics, period: ChosenPeriod = Period.HOUR
+    request: AnyRequest,
+    caller: Caller,
+    machine: Machine,
+    metrics: Metrics,
+    reconciler: Reconciler,
+    period: ChosenPeriod = Period.HOUR,
 ) -> Template:
     return draw(
         request,
         "system",
         system=await machine.operating_system(),
+        drift=reconciler.findings_for(caller.team_ids),
+        looked_at=reconciler.looked_at,
         topics="system",
         **await _figures(metrics, period),
         here="/system" if period is Period.HOUR else f"/system?period={period.value}",

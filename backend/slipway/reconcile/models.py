@@ -149,6 +149,8 @@ class Finding(msgspec.Struct, frozen=True):
     app: str | None
     environment: str | None
     environment_id: int | None
+    team_id: int | None
+    """Whose app it is of; None: the machine's."""
     since: datetime
     detail: str
     diff: str | None
@@ -157,7 +159,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Repair(msgspec.Struct, frozen=True):
-    """What was put right without anybody's asking."""
+    """What was put right."""
 
     at: datetime
     what: str
@@ -275,6 +277,7 @@ def find(entry: Drifted, known: Known | None, since: datetime) -> Finding:
         app=known.app if known else None,
         environment=known.name if known else None,
         environment_id=entry.environment,
+        team_id=known.team_id if known else None,
         since=changed,
         detail=entry.detail,
         diff=entry.diff,

@@ -72,6 +72,9 @@ class Report(msgspec.Struct, frozen=True):
     more: int
     """Findings beyond those."""
     repairs: list[Repair]
+    """Without anybody's asking."""
+    asked: list[Repair] = []
+    """What was put right because a person asked for it, in the answer to that."""
 
 
 def _was_not_looked_at(one: Finding, seen: "_Look", only: Sequence[int] | None) -> bool:
@@ -80,6 +83,11 @@ def _was_not_looked_at(one: Finding, seen: "_Look", only: Sequence[int] | None) 
     if (one.kind, one.thing) in OF_THE_BOX or number is None:
         return only is not None
     return number in seen.others or (only is not None and number not in only)
+
+
+def _repair(entry: Drifted, known: Known | None, at: datetime) -> Repair:
+    app, name = (known.app, known.name) if known else (None, None)
+    return Repair(at, describe(entry), entry.where, app, name, entry.environment, entry.detail)
 
 
 def _hostname(entry: Drifted) -> str:
@@ -180,6 +188,15 @@ class Reconciler:
 
     def report(self) -> Report:
         return Report(self._at, self._began, self._seconds, self._findings, self._more, self._repairs)
+
+    @property
+    def looked_at(self) -> datetime | None:
+        """When the newest look at the whole machine ended."""
+        return self._at
+
+    def findings_for(self, team_ids: Sequence[int] | None) -> list[Finding]:
+        """What the newest look found of the machine itself and of these teams' apps; None: of all."""
+        return [one for one in self._findings if team_ids is None or one.team_id is None or one.team_id in team_ids]
 
     def findings_of(self, environment_id: int) -> list[Finding]:
         """What the newest look found of one environment."""
@@ -360,11 +377,7 @@ class Reconciler:
             known = seen.known.get(entry.environment) if entry.environment is not None else None
             what = describe(entry)
             log.warning("reconcile.repaired", what=what, where=entry.where, environment=entry.environment)
-            self._repairs = [
-                Repair(now, what, entry.where, known.app if known else None, known.name if known else None,
-                       entry.environment, entry.detail),
-                *self._repairs[: MOST_REPAIRS - 1],
-            ]  # fmt: skip
+            self._repairs = [_repair(entry, known, now), *self._repairs[: MOST_REPAIRS - 1]]
             await self._record("drift.repaired", SLIPWAY, known, what=what, where=entry.where)
 
     async def _record(self, kind: str, actor: Actor, known: Known | None, **data: str) -> None:
@@ -397,7 +410,13 @@ class Reconciler:
                 known = seen.known.get(entry.environment) if entry.environment is not None else None
                 await self._record("drift.repaired", actor, known, what=describe(entry), where=entry.where)
             await self._round(None)
-            return self.report()
+            left, now = {one.id for one in self._findings}, clock.now()
+            done = [
+                _repair(entry, seen.known.get(entry.environment) if entry.environment is not None else None, now)
+                for entry in askable
+                if identify(entry) not in left
+            ]
+            return msgspec.structs.replace(self.report(), asked=done)
 
     async def _take_back(self, entry: Drifted) -> None:
         if entry.kind is DriftKind.UNKNOWN:

@@ -1,5 +1,6 @@
 """/api/status: how Slipway itself does; /api/system: the machine; /api/changes: that something changed."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from slipway.errors import Unavailable
 from slipway.events.hub import Hub
 from slipway.events.models import Actor
 from slipway.host.client import Host
+from slipway.reconcile.service import Reconciler
 from slipway.settings import Settings
 from slipway.system.changes import changes_for
 from slipway.system.health import PartHealth, ask_all
@@ -26,6 +28,15 @@ from slipway.web.streams import Streams
 
 class Ping(msgspec.Struct, frozen=True):
     ok: bool
+
+
+class DriftView(msgspec.Struct, frozen=True):
+    """Of the newest look, which is not made for this: at the start, on signals, hourly, and by `slipway doctor`."""
+
+    looked_at: datetime | None
+    """Null: not yet, since the daemon started."""
+    findings: int
+    """What is not as it should be, and waits for a person."""
 
 
 class StatusView(msgspec.Struct, frozen=True):
@@ -40,6 +51,8 @@ class StatusView(msgspec.Struct, frozen=True):
     """The panel's; null while the database does not answer."""
     operating_system: OperatingSystem | None
     """Null for those who may not look after the machine."""
+    drift: DriftView | None
+    """The same."""
 
 
 class SecurityUpdatesWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,10 +74,14 @@ async def show_status(
     accounts: Accounts,
     certificates: Certificates,
     machine: Machine,
+    reconciler: Reconciler,
 ) -> StatusView:
-    """Version, address, whether each part answers, and what the operating system needs."""
+    """Version, address, whether each part answers, what the operating system needs, what a person has to decide."""
     parts = await ask_all(db, host, settings)
-    system = await machine.operating_system() if caller.may_administer else None
+    system, drift = None, None
+    if caller.may_administer:
+        system = await machine.operating_system()
+        drift = DriftView(reconciler.looked_at, len(reconciler.findings_for(caller.team_ids)))
     ok = all(part.ok for part in parts)
     has_accounts, certificate = None, None
     try:
@@ -73,7 +90,7 @@ async def show_status(
     except Unavailable:
         pass
     return StatusView(
-        ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts, certificate, system
+        ok, __version__, settings.panel_url, settings.mode.value, has_accounts, parts, certificate, system, drift
     )
 
 

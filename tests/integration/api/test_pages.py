@@ -9,6 +9,7 @@ from tests.integration.api.conftest import Panel
 
 from slipway.apps.service import CHANGED_VARIABLES
 from slipway.dashboard.variables import BODY
+from slipway.errors import Unavailable
 from slipway.host.protocol import Compare, Drift, Drifted, DriftKind, Thing, Verb
 from slipway.web.csrf import token_for
 
@@ -161,8 +162,9 @@ async def test_what_was_changed_on_the_server_stands_on_the_pages_it_concerns(
     )
 
     async def answer(verb: Verb) -> Drift:
-        assert isinstance(verb, Compare)
-        return Drift(tuple(one for one in found if one.environment is not None or verb.whole))
+        if not isinstance(verb, Compare):
+            raise Unavailable("asked for nothing else")
+        return Drift(tuple(one for one in found if (verb.environments if one.environment else verb.whole)))
 
     monkeypatch.setattr(cast.slipway.host, "call", answer)
     await cast.slipway.reconciler.look()
@@ -171,6 +173,11 @@ async def test_what_was_changed_on_the_server_stands_on_the_pages_it_concerns(
         assert "/sites/of-blog.conf" in settings
         assert "+&lt;is&gt;" in settings
         assert "/own/nginx.conf" not in settings
-        assert "/own/nginx.conf" in (await owner.get("/account")).text
-        assert "/own/nginx.conf" not in (await viewer.get("/account")).text
-        assert "secret-of-the-machine" not in (await owner.get("/account")).text
+        assert "One thing on the server is not as Slipway left it" in (await viewer.get(OVERVIEW)).text
+        server = (await owner.get("/system")).text
+        assert "/own/nginx.conf" in server
+        assert "/sites/of-blog.conf" in server
+        assert "secret-of-the-machine" not in server
+        assert (await viewer.get("/system")).status_code == 403
+        assert (await owner.get("/api/status")).json()["drift"]["findings"] == 2
+        assert (await viewer.get("/api/status")).json()["drift"] is None

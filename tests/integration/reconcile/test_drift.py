@@ -92,9 +92,18 @@ def told(app: Deployable, where: str, kind: str) -> dict[str, Any]:
     return found[0]
 
 
-def repair(app: Deployable, what: str) -> None:
+def repair(app: Deployable, what: str) -> str:
+    """→ what was said."""
     ended = app.box.slipway("doctor", "--repair", what)
     assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+def page(app: Deployable, path: str) -> str:
+    """As the operator sees it, who may see all."""
+    answer = app.api.ask("GET", f"http://localhost{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.text
 
 
 # ---- what is Slipway's -------------------------------------------------------------------------------------------
@@ -203,9 +212,32 @@ def test_a_changed_site_is_told_with_the_difference_and_stays_until_asked(app: D
     assert ended.returncode == 1
     assert "+    proxy_read_timeout 2h;" in ended.stdout
     assert f"slipway doctor --repair {found['id']}" in ended.stdout
-    repair(app, found["id"])
+    assert f"nginx's site was changed by hand\n     was put right: {hand.site}\n" in repair(app, found["id"])
     hand.does(f"grep -q 'proxy_read_timeout 1h' {hand.site}")
     hand.does("grep -q 'proxy_read_timeout 2h' /var/lib/slipway/agent/replaced/*-sites-*.conf")
+
+
+def test_what_waits_for_a_person_is_said_by_status_and_the_pages_until_it_is_decided(
+    app: Deployable, hand: Hand
+) -> None:
+    of_server, of_environment = "/system", f"/apps/{app.name}/production"
+    hand.edits(hand.site, "proxy_read_timeout 1h", "proxy_read_timeout 3h")
+    hand.does("echo '# mine' >> /etc/slipway/nginx/snippets/proxy.conf")
+    found = told(app, hand.site, "changed")
+    said = app.box.slipway("status")
+    assert said.returncode == 0, "every part answers"
+    assert "note 2 things on the server are not as they should be (last look: " in said.stdout
+    shown = page(app, of_server)
+    assert all(words in shown for words in (hand.site, f"slipway doctor --repair {found['id']}", "snippets/proxy.conf"))
+    shown = page(app, of_environment)
+    assert "One thing on the server is not as Slipway left it for this environment." in shown
+    assert f'href="{of_environment}/settings#drift"' in shown
+    assert found["id"] in page(app, f"{of_environment}/settings")
+    assert app.box.slipway("doctor", "--repair", found["id"]).returncode == 1, "the other one waits still"
+    assert "1 thing on the server is not as it should be" in app.box.slipway("status").stdout
+    repair(app, told(app, "/etc/slipway/nginx/snippets/proxy.conf", "changed")["id"])
+    assert "should be" not in app.box.slipway("status").stdout
+    assert 'id="drift"' not in page(app, of_server) + page(app, of_environment)
 
 
 def test_a_changed_unit_and_its_drop_ins_are_told_and_taken_back_by_the_apps_name(app: Deployable, hand: Hand) -> None:
