@@ -225,6 +225,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.installation.mode
 
     @property
+    def start_command(self) -> str:
+        """What a person types to start all of it that is stopped; what runs is left alone."""
+        return f"systemctl start slipway-{self.id}.target" if self.mode is Mode.SERVER else "./install.sh --try"
+
+    @property
+    def how_to_start(self) -> str:
+        """The same in words."""
+        where = "" if self.mode is Mode.SERVER else ", with the --state that it was made with,"
+        return f"`{self.start_command}`{where} starts what is stopped."
+
+    def how_to_know(self, part: str) -> str:
+        """Where one of Slipway's own services says why it does not run. In local mode no short command does."""
+        return f" Why it stopped: `journalctl -u slipway-{self.id}-{part}`." if self.mode is Mode.SERVER else ""
+
+    @property
     def switches_users(self) -> bool:
         return self.mode is not Mode.SESSION
 

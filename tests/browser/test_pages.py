@@ -366,6 +366,25 @@ def test_a_token_is_shown_once_and_works(device: str, box: Box, signed_in: Open)
     expect(page.locator("body")).not_to_contain_text(secret)
 
 
+@pytest.mark.parametrize("device", ["desk", "phone"])
+def test_while_slipway_is_stopped_its_address_says_so_and_what_starts_it(device: str, box: Box, visit: Open) -> None:
+    visitor = visit(device)
+    sockets = [box.unit(part).replace(".service", ".socket") for part in ("web", "admin")]
+    assert box.systemctl("stop", *sockets, box.unit("daemon")).returncode == 0
+    try:
+        answer = visitor.page.goto(box.url() + "/apps/any/production")
+        assert answer is not None
+        assert answer.status == 502
+        expect(visitor.page.get_by_role("heading")).to_have_text("Slipway does not answer")
+        expect(visitor.page.get_by_text("Apps go on running and answering")).to_be_visible()
+        expect(visitor.page.locator("pre")).to_have_text("./install.sh --try")
+        expect(visitor.page.locator("header")).to_have_css("border-bottom-style", "solid")
+        visitor.check_width()
+    finally:
+        assert box.systemctl("start", f"slipway-{box.id}.target").returncode == 0
+    visitor.go("/sign-in")
+
+
 def test_scripts_and_styles_come_from_the_box_alone_and_may_be_kept(signed_in: Open) -> None:
     visitor = signed_in()
     seen: dict[str, str] = {}

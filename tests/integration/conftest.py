@@ -167,8 +167,9 @@ class Box:
         shutil.rmtree(self.state)
 
 
-def run(*argv: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
-    environment = {"SLIPWAY_PARTS": str(PARTS), **os.environ}
+def run(*argv: str, timeout: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
+    """`more` is put into its environment."""
+    environment = {"SLIPWAY_PARTS": str(PARTS), **os.environ, **more}
     return subprocess.run(
         argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
     )

@@ -26,6 +26,8 @@ def status(as_json: bool) -> None:
         say(f"Slipway {found['version']}  {found['url']}  ({found['mode']})")
         for part in found["parts"]:
             say(f"  {'ok  ' if part['ok'] else 'BAD '} {part['name']}: {part['detail']}")
+            if part["todo"]:
+                say(f"       → {part['todo']}")
         if found["certificate"] and found["url"].startswith("https:"):
             say(f"  certificate: {describe(found['certificate'])}")
         for line in needs(found["operating_system"]):

@@ -18,6 +18,8 @@ SECONDS = 120.0
 RETRY_SECONDS = 60.0
 """How long a stream that broke is tried again: a restart of the daemon is shorter."""
 
+ON_ITS_SERVER = "On its server, `slipway doctor` says what to do."
+
 
 class CliError(Exception):
     """The message goes to standard error; `code` is the exit code."""
@@ -44,6 +46,7 @@ class Client:
         self._url = environment.get("SLIPWAY_URL", "").rstrip("/")
         self._token = environment.get("SLIPWAY_TOKEN", "").strip()
         self._socket = "" if self._url else _admin_socket(environment)
+        self._environment = environment
         if self._url and not self._token:
             raise CliError(
                 "SLIPWAY_URL is set but SLIPWAY_TOKEN is not. Make a token on your account's page.", exits.USAGE
@@ -171,8 +174,23 @@ class Client:
                 f"You may not open {where}: run this as root, or set SLIPWAY_URL and SLIPWAY_TOKEN.", exits.REFUSED
             )
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            return CliError(f"Slipway does not run here: nothing answers at {where}.", exits.UNAVAILABLE)
-        return CliError(f"Slipway does not answer at {where}: {error}", exits.UNAVAILABLE)
+            goes_on = " Apps go on without it." if self._socket else ""
+            message = f"Slipway does not run here: nothing answers at {where}.{goes_on} {self._what_to_do()}"
+            return CliError(message, exits.UNAVAILABLE)
+        return CliError(f"Slipway does not answer at {where}: {error}. {self._what_to_do()}", exits.UNAVAILABLE)
+
+    def _what_to_do(self) -> str:
+        from slipway import settings
+        from slipway.errors import Invalid
+
+        named = self._environment.get("SLIPWAY_SETTINGS")
+        if self._url or ("SLIPWAY_ADMIN_SOCKET" in self._environment and named is None):
+            return ON_ITS_SERVER
+        try:
+            found = settings.load(Path(named) if named else None)
+        except Invalid:
+            return ON_ITS_SERVER
+        return found.how_to_start + found.how_to_know("daemon")
 
 
 class _Closing:
@@ -226,7 +244,10 @@ def _refusal(status: int, content: bytes) -> CliError:
     try:
         detail = json.loads(content)["detail"]
     except (ValueError, KeyError, TypeError):
-        detail = f"the server answered {status}: {content[:200].decode(errors='replace')}"
+        if status in (502, 504):
+            detail = f"Slipway does not answer; the web server before it does ({status}). {ON_ITS_SERVER}"
+        else:
+            detail = f"the server answered {status}: {content[:200].decode(errors='replace')}"
     return CliError(str(detail), exits.of_status(status))
 
 

@@ -44,6 +44,8 @@ def differs(found: dict[str, Any] | None) -> Iterator[str]:
 
 def _say(one: dict[str, Any]) -> None:
     say(f"{'ok  ' if one['ok'] else 'BAD '} {plain(one['what'])}: {plain(one['detail'])}")
+    if one.get("todo"):
+        say(f"     → {plain(one['todo'])}")
     drift = one.get("drift")
     if drift is None:
         return
@@ -63,11 +65,11 @@ def _findings() -> Iterator[dict[str, Any]]:
     except CliError as error:
         if error.code != exits.UNAVAILABLE:
             raise
-        yield _finding("daemon", False, f"{error.message} What is live goes on without it. See its journal.")
+        yield _finding("daemon", False, error.message)
         return
     yield _finding("daemon", True, f"version {status['version']} at {status['url']}")
     for part in status["parts"]:
-        yield _finding(part["name"], part["ok"], part["detail"])
+        yield _finding(part["name"], part["ok"], part["detail"]) | {"todo": part["todo"]}
     if not all(part["ok"] for part in status["parts"]):
         return
     yield from _drift(client)

@@ -1,5 +1,7 @@
 """Slipway's own units and nginx configuration, rendered from the templates of the release that runs."""
 
+import base64
+import hashlib
 import os
 import resource
 import shutil
@@ -41,8 +43,17 @@ def render_nginx(settings: Settings, release: Path) -> dict[str, str]:
     """Path below /etc/slipway/nginx → text."""
     templates = _templates(release / "nginx")
     values = _values(settings)
+    unavailable = templates.get_template("unavailable.html.j2").render(values)
+    values["unavailable_style"] = _digest_of_style(unavailable)
     files = {"nginx.conf": "nginx.conf.j2", "panel.conf": "panel.conf.j2", "snippets/proxy.conf": "proxy.conf.j2"}
-    return {path: templates.get_template(name).render(values) for path, name in files.items()}
+    rendered = {path: templates.get_template(name).render(values) for path, name in files.items()}
+    return rendered | {"unavailable.html": unavailable}
+
+
+def _digest_of_style(page: str) -> str:
+    """By which a Content-Security-Policy allows the page's own style, and no other."""
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    return f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}"
 
 
 def render_logrotate(settings: Settings, release: Path) -> str:
@@ -70,6 +81,7 @@ def _values(settings: Settings) -> dict[str, object]:
         "kept_back": kept_back(memory.total()),
         "swap": memory.swap(),
         "journals": " ".join(journals.units(settings)),
+        "start": settings.start_command,
         "is_server": settings.mode is Mode.SERVER,
         "switches_users": settings.switches_users,
         "wanted_by": "multi-user.target" if settings.mode is Mode.SERVER else "default.target",

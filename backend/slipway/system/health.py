@@ -15,30 +15,45 @@ SECONDS = 4.0
 
 
 class PartHealth(msgspec.Struct, frozen=True):
-    """`detail` is a version, or what is wrong."""
+    """`detail` is a version, or what is wrong and what that means."""
 
     name: str
     ok: bool
     detail: str
+    todo: str = ""
+
+
+MEANINGS = {
+    "database": "Until it answers, nothing can be deployed or changed; apps go on running.",
+    "host agent": "Until it answers, nothing can be built, started, stopped or switched; what runs goes on running.",
+    "nginx": "Until it answers, nobody reaches the apps or the pages.",
+}
+SERVICES = {"database": "postgresql", "host agent": "host", "nginx": "nginx"}
 
 
 async def ask_all(db: Database, host: Host, settings: Settings) -> list[PartHealth]:
     """Ask every part at once; none is waited for longer than SECONDS."""
     return list(
         await asyncio.gather(
-            _ask("database", _database(db)), _ask("host agent", _agent(host)), _ask("nginx", _nginx(settings))
+            _ask("database", _database(db), settings),
+            _ask("host agent", _agent(host), settings),
+            _ask("nginx", _nginx(settings), settings),
         )
     )
 
 
-async def _ask(name: str, question: Awaitable[str]) -> PartHealth:
+async def _ask(name: str, question: Awaitable[str], settings: Settings) -> PartHealth:
     try:
         async with asyncio.timeout(SECONDS):
             return PartHealth(name, ok=True, detail=await question)
     except TimeoutError:
-        return PartHealth(name, ok=False, detail=f"did not answer within {SECONDS:g} s")
-    except (SlipwayError, OSError) as error:
-        return PartHealth(name, ok=False, detail=getattr(error, "message", str(error)))
+        wrong = f"It did not answer within {SECONDS:g} s."
+    except SlipwayError as error:
+        wrong = error.message
+    except OSError as error:
+        wrong = f"It does not answer ({error.strerror})." if error.strerror else f"{error}."
+    todo = f"{settings.how_to_start}{settings.how_to_know(SERVICES[name])}"
+    return PartHealth(name, ok=False, detail=f"{wrong} {MEANINGS[name]}", todo=todo)
 
 
 async def _database(db: Database) -> str:
@@ -59,5 +74,5 @@ async def _nginx(settings: Settings) -> str:
     finally:
         writer.close()
     if " 200" not in head:
-        raise OSError(f"it answered {head[:100]!r} instead of the panel")
+        raise OSError(f"It answered {head[:100]!r} instead of the panel")
     return "serves the panel"

@@ -4,6 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from tests.integration.conftest import Box, run
 from tests.integration.deployments.helpers import until
 
@@ -106,6 +107,50 @@ def test_killed_parts_come_back(box: Box) -> None:
         while ask(box, "/api/ping", "--output", "/dev/null", "--write-out", "%{http_code}") != "200":
             assert time.monotonic() < deadline, f"{part} did not come back\n{box.journal()}"
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("part", "told", "means"),
+    [
+        ("postgresql", "database", "nothing can be deployed or changed"),
+        ("host", "host agent", "nothing can be built, started, stopped or switched"),
+        ("nginx", "nginx", "nobody reaches the apps"),
+    ],
+)
+def test_a_part_that_was_stopped_is_told_with_what_that_means_and_what_starts_it(
+    box: Box, part: str, told: str, means: str
+) -> None:
+    sockets = [box.unit(part).replace(".service", ".socket")] if part == "host" else []
+    assert box.systemctl("stop", *sockets, box.unit(part)).returncode == 0
+    try:
+        for command in ("status", "doctor"):
+            ended = box.slipway(command)
+            assert ended.returncode == 1
+            (wrong,) = [line for line in ended.stdout.splitlines() if "BAD " in line]
+            assert f"BAD  {told}: " in wrong
+            assert means in wrong
+            assert "→ `./install.sh --try`, with the --state that it was made with, starts what is" in ended.stdout
+    finally:
+        # What --try does, and what is typed on a server.
+        assert box.systemctl("start", f"slipway-{own_id(box)}.target").returncode == 0
+    until(lambda: box.slipway("status").returncode == 0, f"the {told} answers again")
+
+
+def test_a_daemon_that_was_stopped_is_told_with_what_starts_it(box: Box) -> None:
+    sockets = [box.unit(part).replace(".service", ".socket") for part in ("web", "admin")]
+    assert box.systemctl("stop", *sockets, box.unit("daemon")).returncode == 0
+    try:
+        status, doctor = box.slipway("status"), box.slipway("doctor")
+        assert (status.returncode, doctor.returncode) == (5, 1)
+        for said in (status.stderr, doctor.stdout):
+            assert "Slipway does not run here" in said
+            assert "Apps go on without it. `./install.sh --try`" in said
+        away = run(*box.command("status"), SLIPWAY_URL=box.url(), SLIPWAY_TOKEN="slw_x")
+        assert (away.returncode, away.stderr.count("\n")) == (5, 1)
+        assert "On its server, `slipway doctor` says what to do." in away.stderr
+    finally:
+        assert box.systemctl("start", f"slipway-{own_id(box)}.target").returncode == 0
+    until(lambda: box.slipway("status").returncode == 0, "the daemon answers again")
 
 
 def test_a_second_try_goes_on_with_the_same_installation(box: Box) -> None:

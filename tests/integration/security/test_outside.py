@@ -345,9 +345,12 @@ def test_while_the_daemon_is_away_nginxs_answers_have_the_headers_too(tls_box: B
     sockets = [tls_box.unit(part).replace(".service", ".socket") for part in ("web", "admin")]
     tls_box.systemctl("stop", tls_box.unit("daemon"), *sockets)
     try:
-        status, headers, _ = get(tls_box, "/sign-in")
+        status, headers, body = get(tls_box, "/sign-in")
         assert status == 502
         assert {name for name in SECURITY if name not in headers} == set()
+        assert (headers["content-type"], headers["cache-control"]) == ("text/html", "no-store")
+        assert b"<h1>Slipway does not answer</h1>" in body
+        assert get(tls_box, "/.slipway-unavailable")[0] == 404, "nobody asks for it by its name"
     finally:
         tls_box.systemctl("start", *sockets)
         tls_box.systemctl("start", tls_box.unit("daemon"))

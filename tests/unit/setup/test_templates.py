@@ -1,5 +1,6 @@
 """Slipway's own units and nginx configuration, as text."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_in_session_mode_nothing_names_a_user_or_a_production_path() -> None:
         assert "user slipway-nginx" not in text
         assert " /run/slipway" not in text
         assert "=/etc/slipway" not in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "command"),
+    [(Mode.SERVER, "systemctl start slipway-ab12.target"), (Mode.LOCAL, "./install.sh --try")],
+)
+def test_what_stands_in_for_the_panel_says_what_starts_it_and_brings_all_it_shows(mode: Mode, command: str) -> None:
+    page = templates.render_nginx(settings(mode), RELEASE)["unavailable.html"]
+    assert f"<code>{command}</code>" in page
+    assert not re.search(r"src=|href=|url\(|@import|<script|style=", page)
 
 
 def test_every_program_of_slipway_runs_isolated() -> None:
