@@ -18,6 +18,7 @@ from slipway.deployments.settler import Settler
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, say
 from slipway.errors import NotFound, SlipwayError, Unavailable
 from slipway.events.models import SLIPWAY
+from slipway.host.client import HostAway
 from slipway.host.protocol import PrepareEnvironment
 from slipway.routing import store as routing
 from slipway.routing.models import Slot, SlotRole
@@ -25,6 +26,10 @@ from slipway.routing.models import Slot, SlotRole
 log = structlog.get_logger()
 LOCKED = (State.STARTING, State.CHECKING, State.SWITCHING)
 """Phases that touch the environment's instances and route."""
+WAITING = (
+    "Waiting for the host agent, which does not answer: nothing can be built, started or switched without it. What is "
+    "live goes on, and this deployment does when the agent is back. `slipway doctor` says what to do."
+)
 CONTAINED = "Something in Slipway itself went wrong; its own log says what. What was live before still is."
 
 
@@ -39,6 +44,7 @@ class Runner:
         """How they end is decided: a cancellation comes too late, and must not leave that half done."""
         self._perhaps_begun: set[int] = set()
         """The database went away before it said whether they are."""
+        self._told_of_waiting: set[int] = set()
         self._stopping = False
 
     def wake(self) -> None:
@@ -89,7 +95,12 @@ class Runner:
             self._tools.logs.begin_deployment(deployment.id)
             if deployment.state is not State.QUEUED:
                 self._launch(deployment)
-        await settling.stop_strange_work(self._tools)
+        try:
+            await settling.stop_strange_work(self._tools)
+        except HostAway:
+            for deployment in open_deployments:
+                self._tell_of_waiting(deployment)
+            raise
 
     async def _begin_queued(self) -> None:
         async with self._tools.db.connection() as connection:
@@ -130,6 +141,7 @@ class Runner:
         self._running.pop(deployment_id, None)
         self._attempts.pop(deployment_id, None)
         self._ending.discard(deployment_id)
+        self._told_of_waiting.discard(deployment_id)
         self._wake.set()
 
     # ---- one deployment ------------------------------------------------------------------------------------------
@@ -174,7 +186,16 @@ class Runner:
                 return
             except Unavailable as error:
                 log.warning("deployment.waiting", deployment=deployment_id, error=error.message)
+                attempt = self._attempts.get(deployment_id)
+                if attempt is not None and isinstance(error, HostAway):
+                    self._tell_of_waiting(attempt.deployment)
                 await asyncio.sleep(1)
+
+    def _tell_of_waiting(self, deployment: Deployment) -> None:
+        """In its log, which is what those who wait for it see; once, however often it is tried again."""
+        if deployment.id not in self._told_of_waiting:
+            self._told_of_waiting.add(deployment.id)
+            self._tools.logs.write(deployment.id, deployment.state.value, WAITING)
 
     async def _attempt(self, deployment_id: int) -> Attempt | None:
         """The deployment with all that its phases need; None where it has ended."""

@@ -45,6 +45,10 @@ PAUSE_SECONDS = 0.05
 _decoder: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder(Response)
 
 
+class HostAway(Unavailable):
+    """The host agent does not answer now. Like everything unavailable, but those who wait can say for whom."""
+
+
 class Host:
     """The host agent behind its socket.
 
@@ -92,7 +96,7 @@ class Host:
                 now = asyncio.get_running_loop().time()
                 lost = lost or now
                 if now - lost > CONNECT_SECONDS:
-                    raise Unavailable(_went_away(verb)) from error
+                    raise HostAway(_went_away(verb)) from error
         if isinstance(answer, Refused) and answer.code == "unavailable":
             raise Unavailable(answer.message)
         if isinstance(answer, Refused):
@@ -121,7 +125,7 @@ class Host:
                 if isinstance(answer, Changed):
                     yield answer
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise Unavailable(_went_away(Watch())) from error
+            raise HostAway(_went_away(Watch())) from error
         finally:
             writer.close()
 
@@ -138,7 +142,7 @@ class Host:
                 ) from error
             except OSError as error:
                 if loop.time() >= deadline:
-                    raise Unavailable(
+                    raise HostAway(
                         f"the host agent does not answer at {self._socket} ({error.strerror}). Nothing can be started, "
                         "stopped or switched until it does; what runs goes on running. See `slipway doctor`."
                     ) from error

@@ -13,6 +13,8 @@ import pytest
 from tests.integration.api.conftest import Panel
 from tests.integration.api.test_streams import queued
 
+from slipway.deployments.runner import WAITING
+from slipway.host import client
 from slipway.web.server import bind_socket
 
 BACKEND = Path(__file__).parents[3] / "backend"
@@ -152,3 +154,16 @@ async def test_while_the_database_is_away_a_deployment_under_way_does_not_hold_u
     async with asyncio.timeout(10):
         await runner.stop()
     assert under_way.cancelled()
+
+
+async def test_what_is_asked_for_while_the_daemon_waits_for_the_host_agent_itself_says_so_in_its_log_once(
+    cast: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0)
+    number = await queued(cast)
+    for _ in range(2):
+        with pytest.raises(client.HostAway):
+            await cast.slipway.runner._take_up()
+    await cast.slipway.logs.flushed()
+    lines = await cast.slipway.logs.last_deployment_lines(number, 10)
+    assert [line.text for line in lines if line.text.startswith("Waiting")] == [WAITING]

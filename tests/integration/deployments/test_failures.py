@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.integration.conftest import Box, quiet_port
 from tests.integration.deployments.conftest import Make
-from tests.integration.deployments.helpers import WEB, Deployable, query
+from tests.integration.deployments.helpers import PATIENCE, WEB, Deployable, query, until
 
 
 def fails(app: Deployable) -> str:
@@ -254,3 +255,29 @@ def stranger(box: Box, app: Deployable, slot: int) -> Iterator[None]:
 def _slot_of_live(app: Deployable) -> int:
     live = f"SELECT number FROM slots WHERE environment_id = {app.environment_id} AND role = 'live'"
     return int(query(app.box, live))
+
+
+WAITS = "Waiting for the host agent, which does not answer"
+
+
+@contextmanager
+def without_the_agent(box: Box) -> Iterator[None]:
+    socket = box.unit("host").replace(".service", ".socket")
+    try:
+        assert box.systemctl("stop", socket, box.unit("host")).returncode == 0
+        yield
+    finally:
+        assert box.systemctl("start", socket).returncode == 0
+
+
+def test_who_waits_for_a_deployment_is_told_once_that_it_waits_for_the_host_agent(app: Deployable) -> None:
+    with without_the_agent(app.box):
+        command = app.box.command("deploy", app.name, "--wait")
+        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        until(lambda: WAITS in app.log(app.newest()), "its log says what it waits for")
+        tries = re.compile(rf'"deployment": {app.newest()}, .*"event": "deployment\.waiting"')
+        until(lambda: len(tries.findall(app.box.journal(400))) > 1, "it was tried again")
+    said, _ = waiting.communicate(timeout=PATIENCE)
+    assert waiting.returncode == 0, said
+    assert said.count(WAITS) == 1
+    assert app.answering() == "v2"
