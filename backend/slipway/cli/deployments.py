@@ -178,18 +178,19 @@ def _finish(client: Client, app: str, asked: dict[str, Any], wait: bool, as_json
     elif deployment["state"] == "live":
         _say_times(detail["phases"])
     if deployment["state"] != "live":
-        raise CliError(f"Deployment {number} {_ended(deployment)}", exits.FAILED)
+        raise CliError(f"Deployment {number} {_ended(deployment, detail['serving'])}", exits.FAILED)
 
 
 def _say_times(phases: list[dict[str, Any]]) -> None:
     say(", ".join(f"{one['phase']} {one['seconds']:.1f} s" for one in phases if one["seconds"] is not None))
 
 
-def _ended(deployment: dict[str, Any]) -> str:
+def _ended(deployment: dict[str, Any], serving: str | None) -> str:
+    goes_on = f", and {serving} goes on serving" if serving else ""
     if deployment["state"] == "cancelled":
-        return "was cancelled."
+        return f"was cancelled{goes_on}."
     words = {"failed": "failed", "superseded": "was superseded"}.get(deployment["state"], deployment["state"])
-    return f"{words}: {deployment['reason'] or 'no reason was given'}"
+    return f"{words}{goes_on}: {deployment['reason'] or 'no reason was given'}"
 
 
 def _release_number(text: str) -> int:

@@ -86,11 +86,12 @@ async def show_deployment(
     logs: Logs,
 ) -> Template:
     deployment = await _get(deployments, app, environment, deployment_id)
-    frame, phases, kept, ending = await asyncio.gather(
+    frame, phases, kept, ending, served = await asyncio.gather(
         frames.of(caller, app, environment),
         deployments.list_phases(deployment),
         releases.list_releases(environment),
         _ending(logs, deployment),
+        deployments.find_serving(deployment),
     )
     undone = deployment.undone_by is not None
     return draw(
@@ -102,6 +103,7 @@ async def show_deployment(
             steps=steps_of(deployment, phases),
             kept={release.number for release in kept},
             ending=ending,
+            served=served,
             mark="✕" if undone else SIGNS.get(deployment.state, "…"),
             favicon="bad" if undone else FAVICONS.get(deployment.state, "busy"),
         ),

@@ -68,6 +68,8 @@ class PhaseView(msgspec.Struct, frozen=True):
 class DeploymentDetail(msgspec.Struct, frozen=True):
     deployment: DeploymentView
     phases: list[PhaseView]
+    serving: str | None
+    """The release that was live when it ended, or is now where it has not."""
 
 
 def deployment_view(deployment: Deployment, environment: str) -> DeploymentView:
@@ -141,8 +143,11 @@ async def show_deployment(deployment_id: Id, app: App, apps: Apps, deployments: 
     deployment = await deployments.get_deployment(app, deployment_id)
     names = await _environment_names(apps, app)
     phases = await deployments.list_phases(deployment)
+    serving = await deployments.find_serving(deployment)
     return DeploymentDetail(
-        deployment_view(deployment, names.get(deployment.environment_id, "")), [phase_view(phase) for phase in phases]
+        deployment_view(deployment, names.get(deployment.environment_id, "")),
+        [phase_view(phase) for phase in phases],
+        f"v{serving.release_number}" if serving else None,
     )
 
 

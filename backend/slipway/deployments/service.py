@@ -115,6 +115,11 @@ class Deployments:
         async with self._db.connection() as connection:
             return await store.find_live(connection, release_id)
 
+    async def find_serving(self, deployment: Deployment) -> Deployment | None:
+        """The one that had put live what served when this one ended, or serves now where it has not."""
+        async with self._db.connection() as connection:
+            return await store.find_serving(connection, deployment.environment_id, deployment.ended_at)
+
     async def _request(
         self,
         actor: Actor,

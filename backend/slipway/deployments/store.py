@@ -1,6 +1,7 @@
 """Deployments in PostgreSQL: state moves by compare-and-set only."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -116,6 +117,16 @@ async def find_live(connection: Connection, release_id: int) -> Deployment | Non
         f"SELECT {_DEPLOYMENT} {_FROM} WHERE d.release_id = $1 AND d.state = 'live' ORDER BY d.id DESC LIMIT 1",
         release_id,
     )
+    return _deployment(row) if row else None
+
+
+async def find_serving(connection: Connection, environment_id: int, at: datetime | None) -> Deployment | None:
+    """The deployment that had put live what was live at a time; None: now."""
+    row = await connection.fetchrow(
+        f"""SELECT {_DEPLOYMENT} {_FROM} WHERE d.environment_id = $1 AND d.state = 'live'
+            AND ($2::timestamptz IS NULL OR d.ended_at <= $2) ORDER BY d.ended_at DESC, d.id DESC LIMIT 1""",
+        environment_id, at,
+    )  # fmt: skip
     return _deployment(row) if row else None
 
 

@@ -42,6 +42,27 @@ def test_a_failing_build_leaves_the_old_release_serving(app: Deployable) -> None
     assert "ended with exit status 1" in fails(app)
 
 
+def test_a_failed_deployment_names_what_served_then_whatever_serves_now(app: Deployable) -> None:
+    app.repository.commit({"requirements.txt": "./there-is-no-such-package\n"})
+    ended = app.box.slipway("deploy", app.name, "--wait")
+    number, page = app.newest(), f"http://localhost/apps/{app.name}/production/deployments/{app.newest()}"
+    assert (ended.returncode, f"Deployment {number} failed, and v1 goes on serving: " in ended.stderr) == (1, True)
+    assert "v1 goes on serving, untouched." in app.api.ask("GET", page).text
+    app.repository.commit(remove=("requirements.txt",))
+    assert app.go_live()["release"] == "v2"
+    assert app.api("GET", f"/apps/{app.name}/deployments/{number}")["serving"] == "v1"
+    assert "v1 went on serving, untouched." in app.api.ask("GET", page).text
+
+
+def test_a_first_deployment_that_fails_says_that_nothing_was_live(make: Make) -> None:
+    app = make()
+    app.repository.commit({"requirements.txt": "./there-is-no-such-package\n"})
+    ended = app.box.slipway("deploy", app.name, "--wait")
+    assert (ended.returncode, f"Deployment {app.newest()} failed: " in ended.stderr) == (1, True)
+    page = app.api.ask("GET", f"http://localhost/apps/{app.name}/production/deployments/{app.newest()}")
+    assert "Nothing was live in this environment." in page.text
+
+
 def test_a_health_check_that_never_passes_ends_the_deployment_with_its_answer(app: Deployable) -> None:
     app.api("PATCH", f"/apps/{app.name}/environments/production", {"settings": QUICK | {"health_path": "/fail"}})
     ended = app.wait(app.newest())
