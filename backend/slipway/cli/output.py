@@ -17,12 +17,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """A table; to a pipe, the cells with tabs between them."""
+    """A table; to a pipe, the headings and the cells with tabs between them."""
     if not rows:
         print(empty, file=sys.stderr)
         return
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in (headings, *rows):
             print("\t".join(plain(cell) for cell in row))
         return
     from rich.console import Console

@@ -48,7 +48,9 @@ async def test_apps_are_made_listed_shown_and_deleted(panel: Panel) -> None:
     assert made.code == 0, made.error
     assert "slipway deploy blog --wait" in made.out
     assert [app["name"] for app in (await slipway(panel, "apps", "list", "--json")).json] == ["blog"]
-    assert (await slipway(panel, "apps", "list")).out.startswith("blog\thttps://git.example.org/b.git\tnext")
+    assert (await slipway(panel, "apps", "list")).out.startswith(
+        "App\tRepository\tBranch\tCreated\nblog\thttps://git.example.org/b.git\tnext"
+    )
     shown = (await slipway(panel, "apps", "show", "blog", "--json")).json
     assert (shown["branch"], shown["environments"][0]["name"], shown["environments"][0]["live"]) == (
         "next",
