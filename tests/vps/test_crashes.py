@@ -150,3 +150,19 @@ def signed_in(server: Server) -> list[str]:
     cookie = re.search(r"(?im)^set-cookie: ([^;]+)", said)
     assert cookie is not None
     return ["-H", f"Cookie: {cookie[1]}"]
+
+
+def test_what_was_stopped_is_told_with_the_command_that_starts_it(server: Server) -> None:
+    own = server.own_id()
+    start = f"systemctl start slipway-{own}.target"
+    sockets = [f"slipway-{own}-{name}.socket" for name in ("host", "web", "admin")]
+    server.must("systemctl", "stop", *sockets, *(f"slipway-{own}-{part}" for part in PARTS))
+    server.does("systemctl stop of each part")
+    told = server.run("slipway", "doctor")
+    assert "Slipway does not run here" in told.stdout
+    assert f"`{start}` starts what is stopped. Why it stopped: `journalctl -u slipway-{own}-daemon`" in told.stdout
+    server.must("systemctl", "start", f"slipway-{own}-nginx")
+    status, page = ask(server, base_of(server), "/sign-in")
+    assert (status, f"<code>{start}</code>" in page) == (502, True)
+    server.must(*start.split())
+    agrees(server)
