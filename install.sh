@@ -4,6 +4,12 @@
 set -euo pipefail
 
 main() {
+  local unnamed
+  exec 3>&2 # the screen, whatever else 2 becomes
+  unnamed=$(mktemp)
+  exec 4<>"$unnamed"
+  rm "$unnamed"
+  trap ended_by_signal INT TERM HUP
   trust_authorities
   local action=server port="" state="${PWD:-.}/.slipway" example=yes tls=no server=() removal=()
   local arguments=("$@")
@@ -26,7 +32,7 @@ main() {
     esac
     shift
   done
-  [ -n "$SOURCE" ] || fetch_and_go_on "${arguments[@]}"
+  [ "$action" != server ] || has_code || fetch_and_go_on "${arguments[@]}"
   case $action in
     server) make_server "${server[@]}" ;;
     uninstall) uninstall_server "${removal[@]}" ;;
@@ -45,8 +51,12 @@ sudo ./install.sh [--listen ADDRESS] [--base DOMAIN] [--email ADDRESS] [--acme-s
     that lies here now. The panel is at DOMAIN and apps are below it; without --base, that is a name which
     resolves to this machine's address. Certificates come from Let's Encrypt, or from the ACME server at
     URL; the authority writes to the e-mail ADDRESS, if one is given.
-sudo ./install.sh --uninstall [--with-data]
-    Remove Slipway; apps' data and the database stay where they are, unless --with-data is given.
+    Without a checkout: curl -fsSL …/install.sh | sudo SLIPWAY_REPO=https://… bash -s -- [OPTIONS]
+sudo /opt/slipway/install.sh [OPTIONS]
+    On a server, the same with the code that is installed: repair it, or change what the OPTIONS say.
+sudo /opt/slipway/install.sh --uninstall [--with-data]
+    Remove Slipway, also where an install was ended in the middle; apps' data and the database stay where they
+    are, unless --with-data is given.
 ./install.sh --try [--port N] [--state DIR] [--no-example] [--tls]
     Run Slipway on this machine, all of it inside DIR (./.slipway), on port N
     (8080, or the next free one), and put an example app live. Again: resume it,
@@ -57,9 +67,11 @@ sudo ./install.sh --uninstall [--with-data]
 TEXT
 }
 
-# The checkout this file lies in; empty where it was piped into bash.
+# The checkout this file lies in; empty where it was piped into bash, and for a server's own copy.
 SOURCE=""
-[ ! -f "${BASH_SOURCE[0]:-}" ] || SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+HERE=""
+[ ! -f "${BASH_SOURCE[0]:-}" ] || HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+[ ! -f "$HERE/pyproject.toml" ] || SOURCE=$HERE
 PARTS_OF_A_RELEASE=(backend ui templates systemd nginx logrotate migrations)
 PYTHON=/usr/bin/python3 # the system's: every user may run it
 PACKAGES=(
@@ -73,7 +85,9 @@ PACKAGES_FOR_TEST_SERVERS=(debootstrap systemd-container iproute2 qemu-system-x8
 
 # ---- a server ------------------------------------------------------------------------------------------------------
 
+SETTINGS=/etc/slipway/slipway.toml
 LOG=/var/log/slipway-install.log
+KEPT=/opt/slipway/install.sh # this file, as a server keeps it
 LEAST_DISK=2000   # MB free
 LEAST_MEMORY=400  # MB
 SMALL_MEMORY=900  # MB: below, swap is needed
@@ -81,20 +95,52 @@ SMALL_MEMORY=900  # MB: below, swap is needed
 make_server() {
   local old="" told
   check_machine
-  exec 3>&2 2> >(tee -a "$LOG" >&3)
-  say "Installing Slipway. What it does is also in $LOG."
+  keep_installer
+  [ ! -L /opt/slipway/current ] || old=$(readlink /opt/slipway/current)
+  DETAILS=$LOG
+  : >>"$LOG"
+  exec 2> >(exec tee --ignore-interrupts --append "$LOG" >&3)
+  say_what_begins "${old#releases/}"
   step 1 "packages"
   install_server_packages
   step 2 "Slipway's code"
-  [ ! -L /opt/slipway/current ] || old=$(readlink /opt/slipway/current)
-  make_release ""
+  [ -z "$SOURCE" ] || make_release ""
   step 3 "users, database, units, nginx, firewall"
+  trap '' INT HUP # an upgrade goes on to its end, or back
   if ! told=$(/opt/slipway/current/venv/bin/python -I -m slipway server install "$@"); then
     go_back "$old" "$@"
   fi
   make_server_command
   step 4 "done"
   say_where "$told"
+}
+
+# Without a checkout: a server's own copy of this file goes on with the release that is there.
+has_code() {
+  [ -n "$SOURCE" ] || { [ "$HERE" = /opt/slipway ] && [ -z "${SLIPWAY_REPO:-}" ] && [ -L /opt/slipway/current ]; }
+}
+
+say_what_begins() {
+  local old=$1 new=$1
+  [ -z "$SOURCE" ] || new=$(release_version)
+  if [ ! -e "$SETTINGS" ]; then
+    say "Installing Slipway $new. That takes two to five minutes, most of them for packages."
+  elif [ -z "$old" ]; then
+    say "Installing Slipway $new, for the settings and the data that are here."
+  elif [ "$old" = "$new" ]; then
+    say "Repairing Slipway $new."
+  else
+    say "Upgrading Slipway: $old → $new."
+  fi
+  say "What it does is also in $LOG, and there what apt, pip and npm say."
+}
+
+# Before anything else is made: by it, what is there goes away again, however the server was installed and how far.
+keep_installer() {
+  [ -n "$SOURCE" ] || return 0
+  mkdir -p /opt/slipway
+  install -m 755 "$SOURCE/install.sh" "$KEPT.new"
+  mv "$KEPT.new" "$KEPT"
 }
 
 # Raises the old release again, whole: half an upgrade is worse than none.
@@ -114,11 +160,11 @@ go_back() {
 check_machine() {
   [ "$(id -u)" = 0 ] || fail "a server is set up as root: sudo ./install.sh (or try it as yourself: ./install.sh --try)"
   [ -d /run/systemd/system ] || fail "systemd does not run this machine, so that it cannot be a server. \
-To try Slipway here all the same: ./install.sh --try"
+To try Slipway here all the same, in a checkout of it: ./install.sh --try"
   check_system
   check_memory
   check_disk
-  [ -e /etc/slipway/slipway.toml ] || refuse_other_servers
+  [ -e "$SETTINGS" ] || refuse_other_servers
 }
 
 check_system() {
@@ -154,7 +200,7 @@ refuse_other_servers() {
   local port
   for port in 80 443; do
     ! is_taken "$port" || fail "something else listens on port $port of this machine, which Slipway needs. \
-Stop it first (ss -ltnp shows what it is); on a machine that serves other things, use ./install.sh --try"
+Stop it first (ss -ltnp shows what it is); on a machine that serves other things, use ./install.sh --try in a checkout"
   done
 }
 
@@ -167,6 +213,8 @@ install_server_packages() {
   if [ -n "$(missing_packages unattended-upgrades)" ]; then
     echo "unattended-upgrades unattended-upgrades/enable_auto_updates boolean false" | debconf-set-selections
   fi
+  PACKAGES_RECORD=/opt/slipway/packages
+  [ -z "${SLIPWAY_FETCHED_WITH:-}" ] || echo "$SLIPWAY_FETCHED_WITH" >>"$PACKAGES_RECORD"
   install_packages "${PACKAGES[@]}" "${PACKAGES_OF_A_SERVER[@]}"
 }
 
@@ -193,6 +241,8 @@ $(first_contact "$fingerprint")
 $(way_in "$address")
 
 Apps are at <name>.${address#https://}. On this machine, \`slipway --help\` shows the commands.
+$(security_updates)
+Slipway is removed by \`sudo $KEPT --uninstall\`, with --with-data also what it keeps.
 TEXT
 }
 
@@ -213,32 +263,105 @@ way_in() {
   fi
 }
 
+security_updates() {
+  ! /usr/local/bin/slipway system show --json | grep -q '"security_updates": *"off"' || cat <<'TEXT'
+The operating system's security updates do not install themselves: `slipway system security-updates on` has them do so.
+TEXT
+}
+
+# ---- taking it away ------------------------------------------------------------------------------------------------
+
+PROGRAM_FOLDERS=(/run/slipway /var/cache/slipway /var/log/slipway)
+DATA_FOLDERS=(/srv/slipway /var/lib/slipway)
+
+# Whatever is there: an install, or a removal, may have been ended anywhere. What the rest is found by goes last.
 uninstall_server() {
-  [ "$(id -u)" = 0 ] || fail "this needs root: sudo ./install.sh --uninstall"
-  [ -e /etc/slipway/slipway.toml ] || fail "there is no Slipway on this machine"
-  if [ -x /opt/slipway/current/venv/bin/python ]; then
-    (cd / && /opt/slipway/current/venv/bin/python -I -m slipway server uninstall "$@")
-  fi
+  [ "$(id -u)" = 0 ] || fail "this needs root: sudo $KEPT --uninstall"
+  [ -e /opt/slipway ] || [ -e /etc/slipway ] || fail "there is no Slipway on this machine"
+  [ ! -e "$SETTINGS" ] || stop_server
   systemctl unmask --quiet nginx.service
-  rm -f /etc/postgresql-common/createcluster.d/slipway.conf
-  if [ -e /etc/slipway ]; then
-    say "Slipway is gone; its settings and key (/etc/slipway), the apps' data (/srv/slipway) and the database \
-(/var/lib/slipway) are still there: ./install.sh goes on from them, ./install.sh --uninstall --with-data removes them."
-  else
+  rm -f /etc/postgresql-common/createcluster.d/slipway.conf /usr/local/bin/slipway /usr/local/bin/slipway.new
+  rm -rf "${PROGRAM_FOLDERS[@]}"
+  [ ! -d /opt/slipway ] || \
+    find /opt/slipway -mindepth 1 -maxdepth 1 ! -name install.sh ! -name packages -exec rm -rf {} +
+  if [ "${1:-}" = --with-data ]; then
+    remove_data
     say "Slipway is gone, and everything it kept."
+  elif [ -e "$SETTINGS" ] || [ -e "${DATA_FOLDERS[0]}" ] || [ -e "${DATA_FOLDERS[1]}" ]; then
+    keep_installer
+    say "Slipway is gone; its settings and key (/etc/slipway), the apps' data (/srv/slipway), the database \
+(/var/lib/slipway) and the logs (/var/log) are still there: an install goes on from them, and \
+\`sudo $KEPT --uninstall --with-data\` removes them."
+  else
+    remove_data # of an install that had not come so far
+    say "Slipway is gone. The install was ended before there was anything to keep."
   fi
 }
 
-# Piped into bash, there is only this file: get the rest by Git, and go on there.
+# Its units, and what it has in the machine's own folders.
+stop_server() {
+  local units=(/etc/systemd/system/slipway-*)
+  if [ -x /opt/slipway/current/venv/bin/python ]; then
+    (cd / && /opt/slipway/current/venv/bin/python -I -m slipway server uninstall)
+  elif [ -e "${units[0]}" ]; then
+    fail "Slipway's units are here, but /opt/slipway/current, which removes them, is not. Install it again first."
+  fi
+}
+
+remove_data() {
+  local id=""
+  [ ! -e "$SETTINGS" ] || id=$(setting id)
+  rm -rf "${DATA_FOLDERS[@]}"
+  if [ -n "$id" ]; then
+    rm -rf /{var,run}/log/journal/*."slipway-$id"-*
+    remove_users "$id" "$(setting first_uid)" "$(setting uids)"
+  fi
+  say_packages_that_stay
+  rm -rf /etc/slipway "$LOG"* /opt/slipway
+}
+
+say_packages_that_stay() {
+  local name names=()
+  while read -r name; do
+    [ -n "$(missing_packages "$name")" ] || names+=("$name")
+  done < <(sort -u /opt/slipway/packages 2>/dev/null)
+  [ ${#names[@]} = 0 ] || say "The Debian packages that were installed for it stay: ${names[*]}"
+  ! packages_are_unfinished || say "Debian's packages are half installed; this finishes them:
+  dpkg --configure -a; apt-get install --fix-broken"
+}
+
+setting() { sed -n "s/^$1 = \"\{0,1\}\([a-z0-9]*\)\"\{0,1\}\$/\1/p" "$SETTINGS" | head -n 1; }
+
+# Only after their files: a user's number may be given to somebody else.
+remove_users() {
+  local id=$1 first=$2 count=$3 kind name
+  for kind in passwd group; do
+    while read -r name; do
+      if [ $kind = passwd ]; then userdel "$name"; else groupdel "$name"; fi
+    done < <(getent "$kind" | awk -F: -v names="^(slipway|slipway-.*|sl-$id-.*)\$" -v first="$first" -v count="$count" \
+      '$1 ~ names && $3 >= first && $3 < first + count { print $1 }')
+  done
+}
+
+# ---- the code, where there is only this file -----------------------------------------------------------------------
+
+# Piped into bash: get the rest by Git, and go on there.
 fetch_and_go_on() {
-  local folder
   [ -n "${SLIPWAY_REPO:-}" ] || fail "set SLIPWAY_REPO to the Git address that Slipway is to be installed from"
   [ "$(id -u)" = 0 ] || fail "a server is set up as root: pipe it into \`sudo bash\`"
-  command -v git >/dev/null || install_packages git ca-certificates
-  folder=$(mktemp -d /tmp/slipway-install.XXXXXX)
+  check_machine
+  if ! command -v git >/dev/null; then
+    SLIPWAY_FETCHED_WITH=$(missing_packages git ca-certificates)
+    export SLIPWAY_FETCHED_WITH
+    install_packages git ca-certificates
+  fi
+  FETCHED=$(mktemp -d /tmp/slipway-install.XXXXXX)
+  trap 'rm -rf "$FETCHED"' EXIT
   say "Fetching Slipway ${SLIPWAY_VERSION:-} from $SLIPWAY_REPO"
-  quietly git clone --quiet --depth 1 ${SLIPWAY_VERSION:+--branch "$SLIPWAY_VERSION"} -- "$SLIPWAY_REPO" "$folder"
-  exec bash "$folder/install.sh" "$@"
+  quietly git clone --quiet --depth 1 ${SLIPWAY_VERSION:+--branch "$SLIPWAY_VERSION"} -- "$SLIPWAY_REPO" "$FETCHED"
+  trap : INT TERM HUP # who goes on there says what that means, and is waited for
+  bash "$FETCHED/install.sh" "$@"
+  exit
 }
 
 step() { say "[$1/4] $2"; }
@@ -247,6 +370,7 @@ step() { say "[$1/4] $2"; }
 
 try_here() {
   local state=$1 port=$2 example=$3 tls=$4 arguments
+  [ -n "$SOURCE" ] || fail "to try Slipway, get it by \`git clone\`, and run ./install.sh --try in what you got"
   [ -z "$port" ] || [ -e "$state/etc/slipway/slipway.toml" ] || refuse_taken "$port"
   install_packages "${PACKAGES[@]}"
   mkdir -p "$state"
@@ -257,7 +381,7 @@ try_here() {
   [ -z "$port" ] || arguments+=(--port "$port")
   [ "$tls" = no ] || arguments+=(--tls)
   [ "$example" = no ] || arguments+=(--example "$SOURCE/examples/hello")
-  exec "$state/bin/slipway" local "${arguments[@]}"
+  exec "$state/bin/slipway" local "${arguments[@]}" 3>&- 4>&-
 }
 
 # Said before anything is made. An installation that is there already may itself be what listens: `up` looks then.
@@ -286,10 +410,24 @@ install_packages() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     fail "these packages must be installed first: ${missing[*]}"
   fi
-  say "Installing packages: ${missing[*]}"
+  say "Installing packages, and what they need: ${missing[*]}"
+  [ -z "$PACKAGES_RECORD" ] || printf '%s\n' "${missing[@]}" >>"$PACKAGES_RECORD"
   # Debian's nginx and PostgreSQL would start servers of their own, which nobody asked for.
-  RUNLEVEL=1 quietly apt-get update
-  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends "${missing[@]}"
+  local -x RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
+  # A server that has just been made may install updates of its own: that is waited for.
+  local install=(apt-get install -y --no-install-recommends --option=DPkg::Lock::Timeout=300)
+  quietly apt-get update
+  if packages_are_unfinished; then
+    say "Finishing packages that were left half installed"
+    dpkg --configure -a >>"$DETAILS" 2>&1 </dev/null || true # what it cannot, the next one does
+    quietly "${install[@]}" --fix-broken
+  fi
+  quietly "${install[@]}" "${missing[@]}"
+}
+
+# As dpkg is left that was ended in the middle.
+packages_are_unfinished() {
+  [ -n "$(dpkg --audit)" ] || [ -n "$(find /var/lib/dpkg/updates -type f)" ]
 }
 
 missing_packages() {
@@ -449,20 +587,29 @@ fail() {
   exit 1
 }
 
+ended_by_signal() {
+  local back=""
+  trap '' INT TERM HUP
+  [ "$DETAILS" != "$LOG" ] || [ -e "$SETTINGS" ] || back=" To take back what was done: $KEPT --uninstall"
+  fail "ended in the middle. The same command again goes on from here.$back"
+}
+
+DETAILS=/dev/fd/4 # where what commands say is kept; here, as long as this runs
+PACKAGES_RECORD="" # where it is kept which packages were not there before
+
 # Show what a command said only if it failed.
 quietly() {
-  local log
-  log=$(mktemp)
-  if "$@" >"$log" 2>&1 </dev/null; then
-    rm -f "$log"
-  else
+  local before
+  before=$(wc -c <"$DETAILS")
+  if ! "$@" >>"$DETAILS" 2>&1 </dev/null; then
     say "$* failed:"
-    tail -n 40 "$log" >&2
-    rm -f "$log"
+    tail -c "+$((before + 1))" "$DETAILS" | tail -n 40 >&3
+    [ "$DETAILS" != "$LOG" ] || say "All that it said is in $LOG. The same command again goes on from here."
     return 1
   fi
 }
 
 if [ "${BASH_SOURCE[0]:-$0}" = "$0" ]; then
   main "$@"
+  exit # whatever became of this file meanwhile
 fi

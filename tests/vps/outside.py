@@ -29,6 +29,18 @@ def deploy_hello(server: Server, repository: str) -> None:
     server.must("slipway", "deploy", "hello", "--wait")
 
 
+def left(server: Server) -> set[str]:
+    """Files and folders of Slipway's, the topmost only; and what it did to Debian's nginx."""
+    places = "/ /tmp /var/tmp /run /dev/shm"  # file systems of their own, where they are
+    pruned = " -o ".join(f"-path {place}" for place in ("/proc", "/sys", "/checkout", "/usr/share"))
+    search = f"find {places} -xdev \\( {pruned} \\) -prune -o -iname '*slipway*' -print"
+    paths = sorted(set(server.must("bash", "-c", search).split()))
+    found = {path for path in paths if not any(path.startswith(f"{other}/") for other in paths)}
+    if server.run("systemctl", "is-enabled", "nginx.service").stdout.strip() == "masked":
+        found.add("nginx.service is masked")
+    return found
+
+
 def agrees(server: Server, seconds: float = 60) -> None:
     """Every app's last healthy release serves; database, units, nginx and routes agree; no unit, port, process, user,
     file or secret is left over; every deployment has ended. How long that took since `does` is recorded."""

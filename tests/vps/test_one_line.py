@@ -3,7 +3,7 @@
 import re
 
 from tests.vps.conftest import Installed
-from tests.vps.outside import ask, base_of, deploy_hello
+from tests.vps.outside import ask, base_of, deploy_hello, left
 from tests.vps.servers import Server
 
 
@@ -46,33 +46,49 @@ def test_a_second_run_mends_what_is_broken_and_keeps_what_is_there(server: Serve
         "/usr/local/bin/slipway",
         "/etc/slipway/nginx/panel.conf",
     )
-    server.must("bash", "-c", "cd / && /checkout/install.sh", timeout=600)
+    again = server.run("bash", "-c", "cd / && /checkout/install.sh", timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert "Repairing Slipway" in again.stderr
+    assert "Installing" not in again.stderr
     assert server.json("apps", "list")[0]["name"] == "hello"
     assert ask(server, f"hello.{base_of(server)}")[0] == 200
     assert ask(server, base_of(server), "/sign-in")[0] == 200
     assert server.own_id() == own
 
 
+def test_what_stays_on_a_server_repairs_it_and_changes_its_options(server: Server) -> None:
+    server.must("rm", "/usr/local/bin/slipway")
+    again = server.run("/opt/slipway/install.sh", "--email", "ann@example.org", timeout=600)
+    assert again.returncode == 0, again.stderr
+    assert "Repairing Slipway" in again.stderr
+    assert 'email = "ann@example.org"' in server.must("cat", "/etc/slipway/slipway.toml")
+    assert server.json("status")["ok"]
+
+
+def test_its_last_words_say_whether_security_updates_install_themselves(installed: Installed, server: Server) -> None:
+    command = "slipway system security-updates on"
+    assert command in installed.said
+    server.must(*command.split())
+    assert command not in server.must("/opt/slipway/install.sh", timeout=600)
+
+
 def test_after_uninstall_nothing_is_left_but_what_was_asked_to_stay(server: Server, hello: str) -> None:
     deploy_hello(server, hello)
-    server.must("bash", "-c", "cd / && /checkout/install.sh --uninstall", timeout=120)
+    told = server.run("/opt/slipway/install.sh", "--uninstall").stderr
+    assert "sudo /opt/slipway/install.sh --uninstall --with-data" in told
     kept = left(server)
     assert {re.sub(r"/[0-9a-f]{32}\.slipway-\w{4}-", "/…", path) for path in kept} == {
-        "/etc/slipway", "/srv/slipway", "/var/lib/slipway", "/var/log/slipway-install.log",
+        "/etc/slipway", "/opt/slipway", "/srv/slipway", "/var/lib/slipway", "/var/log/slipway-install.log",
         "/var/log/journal/…apps", "/var/log/journal/…builds",
     }  # fmt: skip
+    assert server.must("ls", "/opt/slipway").split() == ["install.sh", "packages"]
     server.must("bash", "-c", "cd / && /checkout/install.sh", timeout=600)
     server.until(lambda: ask(server, f"hello.{base_of(server)}")[0] == 200, "the app is live again")
-    server.must("bash", "-c", "cd / && /checkout/install.sh --uninstall --with-data", timeout=120)
-    assert left(server) == {"/var/log/slipway-install.log"}
+    # In two steps: what the second needs is there after the first.
+    server.must("/opt/slipway/install.sh", "--uninstall")
+    told = server.run("/opt/slipway/install.sh", "--uninstall", "--with-data").stderr
+    assert re.search(r"packages that were installed for it stay: .*nginx-light", told)
+    assert left(server) == set()
     assert "slipway" not in server.must("getent", "passwd") + server.must("getent", "group")
     assert "slipway" not in server.must("nft", "list", "tables")
     assert "slipway" not in server.must("systemctl", "list-units", "--all", "--plain", "--no-legend")
-
-
-def left(server: Server) -> set[str]:
-    """Files and folders of Slipway's, the topmost only."""
-    search = "find / -xdev \\( -path /proc -o -path /sys -o -path /checkout -o -path /usr/share \\) -prune "
-    found = server.must("bash", "-c", search + "-o -iname '*slipway*' -print")
-    paths = sorted(found.split())
-    return {path for path in paths if not any(path.startswith(f"{other}/") for other in paths)}

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
         elif arguments.verb == "look-for-updates":
             look_for_updates()
         else:
-            uninstall(with_data=arguments.with_data)
+            uninstall()
     except SlipwayError as error:
         print(f"slipway: {error.message}", file=sys.stderr)
         return 1
@@ -39,7 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     installing.add_argument("--acme-server", metavar="URL", help="the certificate authority's; else Let's Encrypt's")
     installing.add_argument("--email", metavar="ADDRESS", help="where the certificate authority writes to")
-    uninstalling = verbs.add_parser("uninstall", help="stop and remove Slipway")
-    uninstalling.add_argument("--with-data", action="store_true", help="the apps' data and the database too")
+    verbs.add_parser("uninstall", help="stop Slipway and remove its units; install.sh does the rest")
     verbs.add_parser("look-for-updates", help="find out which updates the operating system has (needs no root)")
     return parser

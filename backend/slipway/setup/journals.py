@@ -12,7 +12,6 @@ from slipway.settings import Journal, Settings
 from slipway.setup import files
 
 _ETC = Path("/etc/systemd")
-_LOGS = (Path("/var/log/journal"), Path("/run/log/journal"))
 
 _CONFIGURATION = """\
 # Written by Slipway; changes here are lost. The sizes are [logs] in /etc/slipway/slipway.toml.
@@ -64,8 +63,8 @@ def write(settings: Settings) -> None:
             _systemctl("try-restart", f"systemd-journald@{name}.service")
 
 
-def remove(settings: Settings, *, with_data: bool) -> None:
-    """End them; what they kept goes with the data. Nothing that writes to them may run any more."""
+def remove(settings: Settings) -> None:
+    """End them; what they kept stays. Nothing that writes to them may run any more."""
     for journal in Journal:
         name = settings.namespace(journal)
         # By name, sockets first: a socket that is left would start its journald again.
@@ -76,10 +75,6 @@ def remove(settings: Settings, *, with_data: bool) -> None:
         _configuration(name).unlink(missing_ok=True)
         _remove_tree(_folder(name))
         _remove_tree(Path(f"/run/systemd/journal.{name}"))
-        if with_data:
-            for logs in _LOGS:
-                for folder in logs.glob(f"*.{name}"):
-                    _remove_tree(folder)
     _systemctl("daemon-reload")
 
 
