@@ -39,7 +39,9 @@ def test_an_upgrade_with_a_migration_keeps_what_is_there(upgradable: Server) -> 
     before = release(upgradable)
     code, said = upgrade(upgradable)
     assert code == 0, said
-    assert release(upgradable) != before
+    now = release(upgradable)
+    assert now != before
+    assert f"Upgrading Slipway: {before.removeprefix('releases/')} → {now.removeprefix('releases/')}." in said
     assert "slipway_before_upgrade" not in databases(upgradable)
     upgradable.must("slipway", "deploy", "hello", "--wait")
     agrees(upgradable)
