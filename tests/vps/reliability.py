@@ -57,7 +57,8 @@ class Row:
     @classmethod
     def of(cls, name: str, system: str, story: Story, passed: bool) -> "Row":
         function, _, variant = name.removeprefix("test_").partition("[")
-        rest = [part for part in variant.rstrip("]").split("-") if part not in re.split("[-, ]+", system)]
+        of_system = variant.rstrip("]").replace(system.partition(",")[0], "")
+        rest = [part for part in re.split(r"-(?!\d)", of_system) if part]  # not the sign of a number
         case = function.replace("_", " ") + (f" ({', '.join(rest)})" if rest else "")
         happened = "; ".join(story.happened) or "as the case says"
         settled = "—" if story.seconds is None else f"{story.seconds:.1f} s"
