@@ -15,7 +15,7 @@ from slipway.plan import MAX_ENVIRONMENT_BYTES
 from slipway.settings import Settings
 from slipway.teams.service import Teams
 from slipway.web.callers import Caller
-from slipway.web.fields import wrong_fields
+from slipway.web.fields import wrong_values
 from slipway.web.pagination import DEFAULT_LIMIT, Cursor, Limit, Page, decode_cursor, page
 from slipway.web.policies import Policy
 
@@ -221,8 +221,8 @@ def merge_settings(old: EnvironmentSettings, changes: dict[str, str | int | bool
             raise Invalid(f"There is no setting {name[:64]!r}. There are: {', '.join(known)}.", field=name[:64])
     wanted = {name: known[name] if value is None else value for name, value in changes.items()}
     changed = msgspec.structs.asdict(old) | wanted
-    for wrong in wrong_fields(msgspec.json.encode(changed), EnvironmentSettings):
-        raise Invalid(f"{wrong.field}: {wrong.message}", field=wrong.field)
+    if wrong := wrong_values(changed, EnvironmentSettings):
+        raise Invalid(f"{wrong[0].field}: {wrong[0].message}", field=wrong[0].field)
     return msgspec.convert(changed, EnvironmentSettings)
 
 

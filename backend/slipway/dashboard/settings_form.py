@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from slipway.apps.models import EnvironmentSettings
 from slipway.errors import Invalid
 from slipway.repository import check_base_directory, check_branch, check_repository
 from slipway.settings import Mode
-from slipway.web.fields import wrong_fields
+from slipway.web.fields import wrong_values
 
 
 def wrong_settings(values: dict[str, Any]) -> dict[str, str]:
     """Each field that cannot be accepted → what it must be."""
-    return {one.field: one.message for one in wrong_fields(msgspec.json.encode(values), EnvironmentSettings)}
+    return {one.field: one.message for one in wrong_values(values, EnvironmentSettings)}
 
 
 def wrong_source(repository: str, branch: str, base_directory: str, mode: Mode) -> dict[str, str]:

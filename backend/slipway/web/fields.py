@@ -22,6 +22,11 @@ def wrong_fields(body: bytes, kind: Any) -> list[FieldError]:
         return []
     if not isinstance(values, dict) or not isinstance(kind, type) or not issubclass(kind, msgspec.Struct):
         return []
+    return wrong_values(values, kind)
+
+
+def wrong_values(values: dict[str, Any], kind: type[msgspec.Struct]) -> list[FieldError]:
+    """Everything that keeps values by name from being a `kind`."""
     errors = []
     unknown = dict(values)
     for field in msgspec.structs.fields(kind):

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from tests.integration.certificates.conftest import BASE, Certified
 from tests.integration.deployments.helpers import Repository, until
-from tests.integration.host.conftest import installation
 
 from slipway.clock import now
 
@@ -41,10 +40,6 @@ def go_live(certified: Certified, name: str, folder: Path) -> str:
 def files_of(certified: Certified, hostname: str) -> list[Path]:
     etc = certified.box.state / "etc/slipway"
     return [etc / "tls/names" / f"{hostname}.pem", etc / "nginx/certificates" / f"{hostname}.conf"]
-
-
-def unit_of(certified: Certified, part: str) -> str:
-    return f"slipway-{installation(certified.box.state)}-{part}.service"
 
 
 def served(one: dict[str, Any]) -> bool:
@@ -228,7 +223,7 @@ def test_a_daemon_and_an_agent_that_are_killed_in_the_middle_bring_it_to_its_end
     before = certificate_of(certified, hostname)
     assert certified.box.slipway("certificates", "renew", live).returncode == 0
     certified.until(hostname, lambda one: one["state"] == "obtaining", "it is being obtained")
-    units = [unit_of(certified, part) for part in ("daemon", "host")]
+    units = [certified.box.unit(part) for part in ("daemon", "host")]
     certified.box.systemctl("kill", "--signal=KILL", *units)
     until(lambda: certificate_of(certified, hostname) != before, "the new one is served")
     until(lambda: certified.box.slipway("status").returncode == 0, "Slipway is well")
@@ -243,8 +238,8 @@ def test_what_somebody_removed_by_hand_is_obtained_anew_and_what_nobody_knows_go
     for file in strange:
         file.write_text("strange")
     # With a file missing that its configuration names, nginx does not start.
-    certified.box.systemctl("restart", unit_of(certified, "nginx"))
-    certified.box.systemctl("restart", unit_of(certified, "daemon"))
+    certified.box.systemctl("restart", certified.box.unit("nginx"))
+    certified.box.systemctl("restart", certified.box.unit("daemon"))
     until(lambda: not any(file.exists() for file in strange), "what nobody knows is gone")
     kept = (certified.box.state / "var/lib/slipway/agent/replaced").iterdir()
     assert [file.read_text() for file in kept].count("strange") == 2, "and kept, whoever it was that put it there"

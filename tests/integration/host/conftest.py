@@ -88,11 +88,11 @@ class Rig:
         return {int(path.name) for path in (self.state / "var/lib/slipway/mirrors").iterdir() if path.name.isdigit()}
 
     def kill_agent(self) -> None:
-        self.box.systemctl("kill", "--signal=KILL", f"{self.prefix}-host.service")
+        self.box.systemctl("kill", "--signal=KILL", self.box.unit("host"))
 
     @property
     def prefix(self) -> str:
-        return f"slipway-{installation(self.state)}"
+        return f"slipway-{self.box.id}"
 
     def commit(self, files: dict[str, str], branch: str = "main") -> str:
         """Commit exactly these files; → the commit."""
@@ -258,11 +258,6 @@ def git(folder: Path, *arguments: str, given: str = "") -> str:
     return subprocess.run(
         ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, input=given
     ).stdout  # fmt: skip
-
-
-def installation(state: Path) -> str:
-    text = (state / "etc/slipway/slipway.toml").read_text()
-    return text.split('id = "', 1)[1][:4]
 
 
 @pytest.fixture(scope="module")

@@ -215,7 +215,7 @@ async def test_a_fault_in_finishing_what_was_deleted_is_tried_again_by_the_same_
 
 
 def agent_pid(rig: Rig) -> str:
-    shown: str = rig.box.systemctl("show", "-P", "MainPID", f"{rig.prefix}-host.service").stdout
+    shown: str = rig.box.systemctl("show", "-P", "MainPID", rig.box.unit("host")).stdout
     return shown.strip()
 
 

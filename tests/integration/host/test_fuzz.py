@@ -205,7 +205,7 @@ async def state_of(environment: Rigged) -> object:
 
 
 def agent_pid(rig: Rig) -> int:
-    shown = rig.box.systemctl("show", "--property=MainPID", "--value", f"{rig.prefix}-host.service")
+    shown = rig.box.systemctl("show", "--property=MainPID", "--value", rig.box.unit("host"))
     return int(shown.stdout)
 
 

@@ -8,7 +8,6 @@ import pytest
 from tests.integration.conftest import Box
 from tests.integration.deployments.conftest import Make, makes
 from tests.integration.deployments.helpers import Deployable, query, until
-from tests.integration.host.conftest import installation
 
 BUSY = """
 import threading, time
@@ -69,7 +68,7 @@ def test_as_many_requests_are_counted_as_were_made_through_a_rotation_and_a_kill
     until(lambda: total(app, "requests") >= made, "what was asked is counted")
     assert total(app, "requests") == made
 
-    box.systemctl("kill", "--signal=KILL", f"slipway-{installation(box.state)}-daemon.service")
+    box.systemctl("kill", "--signal=KILL", box.unit("daemon"))
     assert [ask() for _ in range(5)] == [200] * 5, "apps do not need the daemon"
     until(lambda: box.slipway("status").returncode == 0, "the daemon is back")
     until(lambda: total(app, "requests") >= made, "what was asked meanwhile is counted")
