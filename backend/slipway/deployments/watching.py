@@ -33,17 +33,27 @@ class Watching:
         self._judged: set[tuple[int, int]] = set()
 
     async def watch(self) -> None:
-        """For ever: judge what went live within the last minute."""
-        while True:
-            try:
-                moment = clock.now() - timedelta(seconds=WATCHED_SECONDS)
-                async with self._tools.db.connection() as connection:
-                    slots = await routing.list_live_since(connection, moment)
-                for slot in slots:
-                    await self._judge(slot)
-            except SlipwayError as error:
-                log.info("watching", error=error.message)
-            await asyncio.sleep(1)
+        """For ever: judge what went live within the last minute, every second while there is any."""
+        async with self._tools.hub.subscribe("apps") as changes:
+            while True:
+                try:
+                    idle = not await self._look()
+                except SlipwayError as error:
+                    log.info("watching", error=error.message)
+                    idle = False
+                if idle:
+                    await anext(changes)
+                else:
+                    await asyncio.sleep(1)
+
+    async def _look(self) -> bool:
+        """→ whether there is anything to look at again."""
+        moment = clock.now() - timedelta(seconds=WATCHED_SECONDS)
+        async with self._tools.db.connection() as connection:
+            slots = await routing.list_live_since(connection, moment)
+        for slot in slots:
+            await self._judge(slot)
+        return bool(slots)
 
     async def _judge(self, slot: Slot) -> None:
         if (slot.environment_id, slot.generation) in self._judged:

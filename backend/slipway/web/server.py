@@ -9,7 +9,9 @@ import gc
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -24,6 +26,8 @@ WEB, ADMIN = "web", "admin"
 DRAIN_SECONDS = 0.25
 """While it lasts, answers tell nginx to close its kept-alive connections: none is cut with a request on its way."""
 GRACE_SECONDS = 20
+TICK_SECONDS = 1
+"""How often what each answer's `Date` says is made anew."""
 
 log = structlog.get_logger("slipway.web")
 
@@ -87,6 +91,20 @@ class Server(uvicorn.Server):
         self._admin_config = _config(_Marked(application, operator=True))
         self._web, self._admin = web, admin
         self._watchdog: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, which looks ten times a second whether it should end: an idle daemon sleeps, and is told."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._leaving.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._leaving.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[self._web])
@@ -97,7 +115,7 @@ class Server(uvicorn.Server):
                 config=self._admin_config, server_state=self.server_state, app_state=self.lifespan.state
             )
 
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self.servers.append(await loop.create_server(create_protocol, sock=self._admin, backlog=1024))
         # What lives now lives for ever: the collector need not look at it again.
         gc.collect()

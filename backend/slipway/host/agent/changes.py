@@ -32,7 +32,8 @@ class Changes:
 
     async def follow_exits(self) -> None:
         """Until cancelled: a record that appears is a change."""
-        async for found in watchfiles.awatch(self._box.paths.exits, step=20, debounce=100, recursive=False):
+        # It looks every so many milliseconds, of an idle server too.
+        async for found in watchfiles.awatch(self._box.paths.exits, step=100, debounce=100, recursive=False):
             if any(change is watchfiles.Change.added for change, _ in found):
                 self._tell(Changed(exit=True))
 
