@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -22,10 +23,12 @@ from slipway.host.protocol import DeleteCache, MeasureDisk, RemoveMirror
 from slipway.settings import Settings
 
 EVERY_SECONDS = 3600
-MEASURED_FOR = timedelta(hours=12)
+FIRST_SECONDS = 300
+"""From the start until what is due is measured: a start has better things to do."""
+MEASURED_FOR = timedelta(hours=24)
 """How long a measure holds where nothing is deployed."""
 MEASURED_AT_ONCE = 100
-"""Of those that are due: a start after long has better things to do."""
+"""Of those that are due: each is a unit that starts, and a thousand would keep a core busy for minutes."""
 LARGEST_BUDGET = 2**30
 """MiB."""
 
@@ -145,29 +148,39 @@ class Disks:
 
     async def look_after(self) -> None:
         """For ever: measure what was asked for at once, and once an hour all that is due; then prune."""
+        loop = asyncio.get_running_loop()
+        next_due = loop.time() + FIRST_SECONDS
         while True:
             try:
-                await self._round()
+                await self._measure_asked()
+                if loop.time() >= next_due:
+                    next_due = loop.time() + EVERY_SECONDS
+                    await self._measure_due()
+                await self._prune(None)
             except SlipwayError as error:
                 log.warning("disks", error=error.message)
-            try:
-                async with asyncio.timeout(EVERY_SECONDS):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_due):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
 
-    async def _round(self) -> None:
+    async def _measure_asked(self) -> None:
         asked, self._asked = self._asked, set()
         async with self._db.connection() as connection:
             found = [await store.find_measurable(connection, one) for one in sorted(asked)]
+        await self._measure_all(filter(None, found))
+
+    async def _measure_due(self) -> None:
+        async with self._db.connection() as connection:
             due = await store.list_due(connection, clock.now() - MEASURED_FOR, MEASURED_AT_ONCE)
-        for one in [*filter(None, found), *(one for one in due if one.environment_id not in asked)]:
+        await self._measure_all(due)
+
+    async def _measure_all(self, some: Iterable[Measurable]) -> None:
+        for one in some:
             try:
                 await self._measure(one)
             except HostRefused as error:  # too large to be measured, say: the others are measured all the same
                 log.warning("disks.measure", environment=one.environment_id, error=error.message)
-        await self._prune(None)
 
     async def _measure(self, one: Measurable) -> None:
         usage = await self._host.call(MeasureDisk(environment=one.environment_id, app=one.app_id))

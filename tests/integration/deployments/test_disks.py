@@ -91,6 +91,23 @@ def test_an_app_that_made_room_itself_is_let_through_at_once(make: Make) -> None
     set_budget(app, None)
 
 
+def test_a_build_has_its_own_app_measured_and_not_all_that_are_due(make: Make, box: Box) -> None:
+    built, due = a_large_app(make), a_large_app(make)
+    box.systemctl("restart", box.unit("daemon"))  # what is due is measured from some minutes after a start on
+    measured_at = "SELECT measured_at FROM disk_usage WHERE environment_id ="
+    long_ago = "UPDATE disk_usage SET measured_at = now() - interval '3 days' WHERE environment_id ="
+    for app in (built, due):
+        query(box, f"{long_ago} {app.environment_id}")
+    before = query(box, f"{measured_at} {due.environment_id}")
+    built.go_live()
+    today = f"{measured_at} {built.environment_id} AND measured_at > now() - interval '1 day'"
+    until(lambda: query(box, today), "what was built is measured")
+    first = query(box, today)
+    built.go_live()  # the round before this one's has ended when it is measured
+    until(lambda: query(box, today) != first, "it is measured again")
+    assert query(box, f"{measured_at} {due.environment_id}") == before
+
+
 def test_caches_and_copies_of_repositories_that_nobody_used_for_long_go_and_data_stays(make: Make, box: Box) -> None:
     app, used = a_large_app(make), a_large_app(make)
     (app.data / "kept").write_bytes(b"x" * 1000)
