@@ -105,9 +105,9 @@ def _insert(bench: BenchBox, numbers: range) -> None:
         public = state / f"srv/slipway/builds/{one}/public"
         public.mkdir(parents=True)
         (public / "index.html").write_text("hello")
-        owner = state / f"var/lib/slipway/agent/builds/{one}"
-        owner.parent.mkdir(mode=0o700, exist_ok=True)
-        owner.write_text(str(one))
+        owner = state / f"var/lib/slipway/agent/builds/{one}/{one}"
+        owner.parent.mkdir(mode=0o700, parents=True)
+        owner.touch()
         processes = {"worker": "exec sleep infinity"}
         plan = Plan("procfile", None, (), (), (), processes, None, f"{folder}/public", {}, folder)
         sealed = vault.seal(b"{}", f"variables of release v1 of environment {one}").hex()

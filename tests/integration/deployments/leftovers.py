@@ -137,7 +137,10 @@ def _files(box: Box, wanted: dict[str, Any]) -> Iterator[str]:
     environments = {str(environment) for environment, _ in wanted["environments"]}
     launch = {f"{environment}/{number}.json" for environment, number in wanted["releases"]}
     yield from _more_than(state / "srv/slipway/builds", {str(build) for build in wanted["builds"]})
-    yield from _more_than(state / "var/lib/slipway/agent/builds", {str(build) for build in wanted["builds"]})
+    owned = state / "var/lib/slipway/agent/builds"
+    yield from _more_than(owned, environments)
+    for folder in owned.glob("*"):
+        yield from _more_than(folder, {str(build) for build in wanted["builds"]})
     yield from _more_than(state / "srv/slipway/data", environments)
     yield from _more_than(state / "var/lib/slipway/mirrors", {str(app) for app in wanted["apps"]} | {".trash"})
     yield from _more_than(state / "run/slipway/orders", set())

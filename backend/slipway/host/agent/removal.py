@@ -53,8 +53,7 @@ async def remove_environment(box: Box, verb: RemoveEnvironment) -> Done:
     for slot in SLOTS:
         slots.forget(box, verb.place, slot)
     _remove_own_folder(box.paths.launch / str(verb.environment))
-    for build in trash.builds_of(box, verb.environment):
-        await trash.discard_build(box, verb.environment, build)
+    await trash.discard_builds(box, verb.environment)
     await trash.discard(box, box.cache(verb.environment), "build", verb.environment)
     await trash.discard(box, box.paths.data / str(verb.environment), "run", verb.environment)
     exits.forget_environment(box, verb.environment)
@@ -72,7 +71,7 @@ async def remove_environment(box: Box, verb: RemoveEnvironment) -> Done:
 
 async def delete_build(box: Box, verb: DeleteBuild) -> Done:
     trash.check_owner(box, verb.environment, verb.build)
-    if trash.owner_file(box, verb.build).exists():
+    if trash.owner_file(box, verb.environment, verb.build).exists():
         await trash.discard_build(box, verb.environment, verb.build)
     return Done()
 

@@ -24,32 +24,44 @@ _NAME = re.compile(r"(?P<number>[0-9]{1,16})-(?P<owner>run|build|fetch)-(?P<envi
 
 def remember_build(box: Box, environment: int, build: int) -> None:
     """Whose a build is, before there is one."""
-    owner_file(box, build).parent.mkdir(exist_ok=True, mode=0o700)
-    files.write(owner_file(box, build), str(environment), mode=0o600)
+    file = owner_file(box, environment, build)
+    if not file.parent.exists():
+        file.parent.mkdir(parents=True, mode=0o700)
+        files.sync_folder(file.parent.parent)
+    files.write(file, "", mode=0o600)
 
 
 def check_owner(box: Box, environment: int, build: int) -> None:
     """Raises HostRefused when the build is another environment's."""
-    owner = owner_file(box, build)
-    if owner.exists() and owner.read_text() != str(environment):
+    if owner_file(box, environment, build).exists():
+        return
+    folder = box.paths.agent / "builds"
+    if folder.exists() and any(os.path.exists(f"{one.path}/{build}") for one in os.scandir(folder)):
         raise HostRefused(f"build {build} is not one of environment {environment}", reason="conflict")
 
 
 def check_built_for(box: Box, environment: int, build: int) -> None:
     """Raises HostRefused unless the build was begun for this environment: what its processes may read hangs on it."""
-    owner = owner_file(box, build)
-    if not owner.exists() or owner.read_text() != str(environment):
+    if not owner_file(box, environment, build).exists():
         raise HostRefused(f"build {build} is not one of environment {environment}", reason="conflict")
 
 
 def builds_of(box: Box, environment: int) -> list[int]:
-    folder = owner_file(box, 0).parent
-    return [int(file.name) for file in folder.glob("[0-9]*") if file.read_text() == str(environment)]
+    return [int(file.name) for file in owner_file(box, environment, 0).parent.glob("[0-9]*")]
 
 
 async def discard_build(box: Box, environment: int, build: int) -> None:
     await discard(box, box.paths.builds / str(build), "build", environment)
-    files.remove(owner_file(box, build))
+    files.remove(owner_file(box, environment, build))
+
+
+async def discard_builds(box: Box, environment: int) -> None:
+    """All of an environment's, which has no more of them."""
+    for build in builds_of(box, environment):
+        await discard_build(box, environment, build)
+    folder = owner_file(box, environment, 0).parent
+    if folder.exists():
+        folder.rmdir()
 
 
 async def empty_all(box: Box) -> None:
@@ -102,5 +114,6 @@ def _account(box: Box, owner: str, environment: int) -> Account:
     return box.run_account(environment) if owner == "run" else box.build_account(environment)
 
 
-def owner_file(box: Box, build: int) -> Path:
-    return box.paths.agent / "builds" / str(build)
+def owner_file(box: Box, environment: int, build: int) -> Path:
+    """There while the build is this environment's, of which there may be thousands."""
+    return box.paths.agent / "builds" / str(environment) / str(build)
