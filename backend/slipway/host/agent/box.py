@@ -132,6 +132,7 @@ class Box:
         files.write(file, text)
         if at_boot:
             files.link(self.wants_folder / unit, f"../{unit}")
+        self.systemd.hold(unit)
         if not self.systemd.is_loaded(unit) or self.systemd.needs_reading_again(unit):
             self.systemd.read_units_again()
 
@@ -140,6 +141,7 @@ class Box:
         files.remove(self.wants_folder / unit)
         files.remove(self.unit_folder / unit)
         self.systemd.forget_failure(unit)
+        self.systemd.let_go(unit)
         for folder in (self.units.marks, self.units.back_offs):
             (folder / unit).unlink(missing_ok=True)
 
@@ -149,6 +151,7 @@ class Box:
     async def end_unit(self, unit: str, *, seconds: float = 60.0) -> None:
         """Stop a unit on purpose, with all its processes, and take its traces away."""
         (self.units.marks / unit).touch()
+        self.systemd.hold(unit)
         await self.systemd.stop(unit, seconds=seconds)
         if not self.systemd.state(unit).over:
             self.systemd.kill(unit, 9)

@@ -7,6 +7,7 @@ descriptor is readable exactly when there is one. Source: org.freedesktop.system
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pystemd.dbusexc import DBusBaseError
@@ -64,6 +65,8 @@ class Systemd:
         self._signals = DBus(user_mode=user_mode)
         self._jobs: dict[str, asyncio.Future[str]] = {}
         self._on_change: list[Callback] = []
+        self._held: set[str] = set()
+        self._unit_path: list[str] = []
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._calls.open()
@@ -156,6 +159,19 @@ class Systemd:
         except DBusBaseError:
             return
 
+    def hold(self, unit: str) -> None:
+        """Keep a unit in systemd's memory until `let_go` or this process ends. What does not run and is not held is
+        forgotten at once: each question about it would read its file anew."""
+        if unit not in self._held:
+            self._call(b"RefUnit", [_s(unit)])
+            self._held.add(unit)
+
+    def let_go(self, unit: str) -> None:
+        if unit in self._held:
+            self._held.remove(unit)
+            with suppress(DBusBaseError):  # it knows of no hold: it was started anew
+                self._call(b"UnrefUnit", [_s(unit)])
+
     def forget_failure(self, unit: str) -> None:
         """Let systemd drop a failed unit from memory."""
         try:
@@ -200,9 +216,11 @@ class Systemd:
         return [Listed(row[0].decode(), row[2].decode(), row[3].decode(), row[4].decode()) for row in rows or []]
 
     def unit_path(self) -> list[str]:
-        """Where systemd looks for units, first come first served."""
-        found = self._calls.get_property(SYSTEMD, MANAGER_PATH, MANAGER, b"UnitPath", b"as")
-        return [folder.decode() for folder in found]
+        """Where systemd looks for units, first come first served; the same for as long as it runs."""
+        if not self._unit_path:
+            found = self._calls.get_property(SYSTEMD, MANAGER_PATH, MANAGER, b"UnitPath", b"as")
+            self._unit_path = [folder.decode() for folder in found]
+        return self._unit_path
 
     async def _job(self, method: bytes, unit: str, *, seconds: float = JOB_SECONDS) -> str:
         job = self._call(method, [_s(unit), _s("replace")]).decode()
