@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from slipway.apps.models import EnvironmentSettings
-from slipway.host.protocol import Inspect
+from slipway.host.protocol import Inspect, MeasureDisk
 from slipway.plan import Plan
 from slipway.settings import Apps, Http, Installation, Mode, Settings
 from slipway.setup import files
@@ -30,6 +30,7 @@ DEPLOYMENTS = 15
 STARTS = 5
 IDLE_SECONDS = 120
 LOOKS = 5
+SUMS = 10
 START, OVERHEAD, IDLE = 5.0, 1.10, 1.0
 MAKING_SECONDS = 3600
 FIRST = 1_000_000
@@ -73,6 +74,7 @@ async def measure(_: BenchBox) -> Section:
     row("**idle**, percent of a core", "idle", lambda value: f"{value:.2f} %",
         section.verdict(many["idle"], IDLE, " %"))  # fmt: skip
     row("an hourly look adds", "look cpu", lambda value: f"{value / 36:.3f} %")
+    row("adding up everybody's folders, once a day, adds", "sum cpu", lambda value: f"{value:.3f} %")
     section.add(f"making the last {MANY - FEW} on the machine", "", f"{making:.0f} s", "")
     return section
 
@@ -174,6 +176,11 @@ async def _figures(bench: BenchBox) -> dict[str, float]:
     idle = (_used(bench) - before) / (time.monotonic() - began) * 100
     before = _used(bench)
     looks = [(await bench.api("GET", "/api/system/drift"))["seconds"] for _ in range(LOOKS)]
+    environments = int(query(bench.box, "SELECT count(*) FROM environments"))
+    before = _used(bench) + _managers(bench)
+    for number in range(SUMS):
+        await bench.host.call(MeasureDisk(environment=FIRST + number % (FEW - 1)))
+    each = (_used(bench) + _managers(bench) - before) / SUMS
     return {
         "start": median([whole for whole, _ in starts]),
         "look at start": median([look for _, look in starts]),
@@ -181,6 +188,7 @@ async def _figures(bench: BenchBox) -> dict[str, float]:
         "look cpu": (_used(bench) - before) / LOOKS,
         "overhead": median(overheads),
         "overhead p95": percentile(overheads, 95),
+        "sum cpu": each * environments / 86400 * 100,
         "idle": idle,
     }
 
@@ -215,9 +223,19 @@ def _start(bench: BenchBox) -> tuple[float, float]:
 
 def _used(bench: BenchBox) -> float:
     """Seconds of processor time that all parts used so far, with the children that ended."""
-    ticks = 0
-    for pids in bench.processes().values():
-        for pid in pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(_seconds_of(pid) for pids in bench.processes().values() for pid in pids)
+
+
+def _managers(bench: BenchBox) -> float:
+    """The same of systemd and all that ran under it and has ended."""
+    host = bench.processes()["host"][0]
+    return _seconds_of(int(_stat(host)[1]))
+
+
+def _seconds_of(pid: int) -> float:
+    return sum(map(int, _stat(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """From the third field on (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
