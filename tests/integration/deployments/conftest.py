@@ -39,7 +39,9 @@ def makes(box: Box, folder: Path) -> Iterator[Make]:
         yield make
         nothing_is_left_behind(box)
     finally:
-        for app in made:
-            app.delete()
-        api.close()
+        try:
+            for app in made:
+                app.delete()
+        finally:
+            api.close()
     nothing_is_left_behind(box)

@@ -189,7 +189,8 @@ class Deployable:
 
     def delete(self) -> None:
         """Delete the app and wait until nothing is left of it."""
-        self.api.ask("DELETE", f"/apps/{self.name}")
+        answer = self.api.ask("DELETE", f"/apps/{self.name}")
+        assert answer.status_code in (202, 404), answer.text
         until(lambda: self.api.ask("GET", f"/apps/{self.name}").status_code == 404, "the app is deleted")
 
     @property

@@ -81,6 +81,7 @@ def every(app: Deployable, faults: Faults, what: str, ways: tuple[str, ...], but
         if not name:
             break  # it had fewer
         failed.append(f"{nth} {how}: {name} → {app.get(number)['state']}")
+    faults.disarm()
     print("\n".join(failed))
     app.box.notes(f"{len(failed)} deployments, each of which ended with one whole release live")
     assert len(failed) >= LEAST[what]
