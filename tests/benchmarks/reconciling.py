@@ -176,6 +176,7 @@ async def _figures(bench: BenchBox) -> dict[str, float]:
     idle = (_used(bench) - before) / (time.monotonic() - began) * 100
     before = _used(bench)
     looks = [(await bench.api("GET", "/api/system/drift"))["seconds"] for _ in range(LOOKS)]
+    look = (_used(bench) - before) / LOOKS
     environments = int(query(bench.box, "SELECT count(*) FROM environments"))
     before = _used(bench) + _managers(bench)
     for number in range(SUMS):
@@ -185,7 +186,7 @@ async def _figures(bench: BenchBox) -> dict[str, float]:
         "start": median([whole for whole, _ in starts]),
         "look at start": median([look for _, look in starts]),
         "look": median(looks),
-        "look cpu": (_used(bench) - before) / LOOKS,
+        "look cpu": look,
         "overhead": median(overheads),
         "overhead p95": percentile(overheads, 95),
         "sum cpu": each * environments / 86400 * 100,
