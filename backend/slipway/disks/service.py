@@ -25,6 +25,8 @@ from slipway.settings import Settings
 EVERY_SECONDS = 3600
 FIRST_SECONDS = 300
 """From the start until what is due is measured: a start has better things to do."""
+MEASURED_AFTER_SECONDS = 10
+"""From a build to its measure: what was built is to be started first."""
 MEASURED_FOR = timedelta(hours=24)
 """How long a measure holds where nothing is deployed."""
 MEASURED_AT_ONCE = 100
@@ -147,7 +149,7 @@ class Disks:
         self._wake.set()
 
     async def look_after(self) -> None:
-        """For ever: measure what was asked for at once, and once an hour all that is due; then prune."""
+        """For ever: measure what was asked for soon after, and once an hour all that is due; then prune."""
         loop = asyncio.get_running_loop()
         next_due = loop.time() + FIRST_SECONDS
         while True:
@@ -162,6 +164,7 @@ class Disks:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(next_due):
                     await self._wake.wait()
+                    await asyncio.sleep(MEASURED_AFTER_SECONDS)
             self._wake.clear()
 
     async def _measure_asked(self) -> None:

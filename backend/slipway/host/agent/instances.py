@@ -1,6 +1,7 @@
 """Instances of processes: start, stop, and what runs."""
 
 import asyncio
+import os
 
 from slipway.errors import HostRefused
 from slipway.host.agent import slots, trash
@@ -60,10 +61,9 @@ async def stop_all(box: Box, environment: int) -> None:
 
 def existing(box: Box, environment: int | None = None) -> list[tuple[str, Instance]]:
     """Instances that have a unit file or run, of one environment or all."""
-    prefix = f"{box.names.prefix}-e{environment or ''}"
-    pattern = f"{prefix}-*.service" if environment else f"{prefix}*.service"
-    units = {file.name for file in box.unit_folder.glob(pattern)}
-    units |= {row.unit for row in box.systemd.listed(pattern) if row.active not in ("inactive", "failed")}
+    prefix = f"{box.names.prefix}-e{environment}-" if environment else f"{box.names.prefix}-e"
+    units = {name for name in os.listdir(box.unit_folder) if name.startswith(prefix)}
+    units |= {row.unit for row in box.systemd.listed(f"{prefix}*.service") if row.active not in ("inactive", "failed")}
     found = [(unit, instance) for unit in units if (instance := box.names.find_instance(unit)) is not None]
     return sorted(found, key=lambda each: each[1])
 
