@@ -113,7 +113,7 @@ class Box:
 
     @property
     def unit_files(self) -> Path:
-        return self.etc / "systemd/user"
+        return self.state / "private/etc/units"
 
     @property
     def proc(self) -> Path:

@@ -504,7 +504,6 @@ class Box(Answer, frozen=True, tag="box"):
     sites: tuple[Id, ...]
     environments: tuple[Id, ...]
     """Environments that have users or folders here."""
-    builds: tuple[Id, ...]
     work: tuple[tuple[WorkKind, Id], ...]
 
 

@@ -46,7 +46,7 @@ class Hand:
 
     def __init__(self, app: Deployable) -> None:
         self.box, self.number = app.box, app.environment_id
-        units = self.box.state / "private/etc/upper/systemd/user"
+        units = self.box.unit_files
         self.web = next(file.name for file in units.glob(f"*-e{self.number}-*-web.0.service"))
         self.worker = next(file.name for file in units.glob(f"*-e{self.number}-*-worker.0.service"))
         self.site = f"/etc/slipway/nginx/sites/{self.number}.conf"

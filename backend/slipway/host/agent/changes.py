@@ -50,6 +50,10 @@ class Changes:
         if found is None:
             self._tell(Changed(unit=unit, instance=self._box.names.find_instance(unit)))
             return
+        if not self._box.has_unit(unit):
+            # systemd would look for its file, in all its folders, at each question.
+            self._tell(Changed(unit=unit, work=found))
+            return
         state = self._box.systemd.state(unit)
         if state.over:
             work.end_leftovers(self._box, unit, state)

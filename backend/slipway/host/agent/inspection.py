@@ -19,13 +19,12 @@ async def inspect(box: Box, verb: Inspect) -> Answer:
             state = box.systemd.state(unit)
             running.append(RunningInstance(instance, state.active, state.sub, state.restarts, state.main_pid))
     found = [Route(each.environment, each.place, routes.current(box, each.place), each.generation) for each in known]
-    work = {box.names.find_work(file.name) for file in box.unit_folder.glob(f"{box.names.prefix}-*.service")}
+    work = map(box.names.find_work, box.unit_files())
     return Answer(
         instances=tuple(running),
         routes=tuple(found),
         sites=_sites(box, verb.environment),
         environments=tuple(each.environment for each in known),
-        builds=_numbers(box.paths.builds.iterdir()),
         work=tuple(sorted(each for each in work if each is not None)),
     )
 

@@ -1,7 +1,6 @@
 """Instances of processes: start, stop, and what runs."""
 
 import asyncio
-import os
 
 from slipway.errors import HostRefused
 from slipway.host.agent import slots, trash
@@ -59,10 +58,10 @@ async def stop_all(box: Box, environment: int) -> None:
     await asyncio.gather(*(box.end_unit(unit) for unit, _ in existing(box, environment)))
 
 
-def existing(box: Box, environment: int | None = None) -> list[tuple[str, Instance]]:
-    """Instances that have a unit file or run, of one environment or all."""
-    prefix = f"{box.names.prefix}-e{environment}-" if environment else f"{box.names.prefix}-e"
-    units = {name for name in os.listdir(box.unit_folder) if name.startswith(prefix)}
+def existing(box: Box, environment: int) -> list[tuple[str, Instance]]:
+    """An environment's instances that have a unit file or run."""
+    prefix = f"{box.names.prefix}-e{environment}-"
+    units = {name for name in box.unit_files() if name.startswith(prefix)}
     units |= {row.unit for row in box.systemd.listed(f"{prefix}*.service") if row.active not in ("inactive", "failed")}
     found = [(unit, instance) for unit in units if (instance := box.names.find_instance(unit)) is not None]
     return sorted(found, key=lambda each: each[1])

@@ -269,16 +269,17 @@ async def stop(box: Box, verb: StopWork) -> Done:
 
 async def stop_all(box: Box, environment: int) -> None:
     """End the builds and release commands of an environment that is being removed."""
-    for file in box.unit_folder.glob(f"{box.names.prefix}-*.service"):
-        found = box.names.find_work(file.name)
-        if found and results.environment_of(box, file.name) == environment:
+    for unit in box.unit_files():
+        found = box.names.find_work(unit)
+        if found and results.environment_of(box, unit) == environment:
             kind, number = found
             await stop(box, StopWork(kind, number))
 
 
 def builds_now(box: Box, environment: int) -> bool:
     """Whether a build of an environment runs."""
-    units = (file.name for file in box.unit_folder.glob(f"{box.names.prefix}-{WorkKind.BUILD}-*.service"))
+    prefix = f"{box.names.prefix}-{WorkKind.BUILD}-"
+    units = (unit for unit in box.unit_files() if unit.startswith(prefix))
     return any(results.environment_of(box, unit) == environment and not box.systemd.state(unit).over for unit in units)
 
 
