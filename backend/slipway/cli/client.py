@@ -174,8 +174,7 @@ class Client:
                 f"You may not open {where}: run this as root, or set SLIPWAY_URL and SLIPWAY_TOKEN.", exits.REFUSED
             )
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            goes_on = " Apps go on without it." if self._socket else ""
-            message = f"Slipway does not run here: nothing answers at {where}.{goes_on} {self._what_to_do()}"
+            message = f"Slipway does not run here: nothing answers at {where}. {self._what_to_do()}"
             return CliError(message, exits.UNAVAILABLE)
         return CliError(f"Slipway does not answer at {where}: {error}. {self._what_to_do()}", exits.UNAVAILABLE)
 
@@ -190,7 +189,8 @@ class Client:
             found = settings.load(Path(named) if named else None)
         except Invalid:
             return ON_ITS_SERVER
-        return found.how_to_start + found.how_to_know("daemon")
+        goes_on = "" if found.mode is settings.Mode.SERVER else ", unless `slipway down` ended them too"
+        return f"Apps go on without it{goes_on}. {found.how_to_start}{found.how_to_know('daemon')}"
 
 
 class _Closing:

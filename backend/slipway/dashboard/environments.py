@@ -135,10 +135,11 @@ async def _figures(metrics: Metrics, app: App, environment: Environment, period:
 
 
 def _made(newest: list[Deployment], frame: Frame) -> Deployment | None:
-    """The deployment that made the live release, where it is among the newest."""
+    """The deployment that made the live release, or another of its commit, where it is among the newest."""
     if frame.live is None:
         return None
-    same = [one for one in newest if one.commit == frame.live.commit and one.commit_subject]
+    known = [*newest, frame.serving] if frame.serving else newest
+    same = [one for one in known if one.commit == frame.live.commit and one.commit_subject]
     return next((one for one in same if one.release_number == frame.live.number), same[0] if same else None)
 
 

@@ -70,6 +70,10 @@ class Attempt:
         return self.deployment.generation
 
 
+OUTPUT_SECONDS = 2.0
+"""How long the last lines of a fetch or build may take through the journal of a busy server."""
+
+
 async def record(tools: Tools, attempt: Attempt, **columns: object) -> None:
     """Keep what a phase found out, for the next one and for a restarted daemon."""
     async with tools.db.connection() as connection:

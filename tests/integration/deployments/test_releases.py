@@ -37,6 +37,14 @@ def build_folders(box: Box) -> set[int]:
     return {int(folder.name) for folder in (box.state / "srv/slipway/builds").iterdir()}
 
 
+def test_the_log_of_a_deployment_tells_one_thing_after_the_other(make: Make) -> None:
+    app = make()
+    log = app.log(app.go_live()["id"])
+    told = ["Fetching the repository", "Commit ", "Detected: ", "Release v1"]
+    assert [log.count(one) for one in told] == [1, 1, 1, 1], log
+    assert sorted(told, key=log.index) == told, log
+
+
 def test_after_the_seventh_release_six_are_kept_and_each_can_be_rolled_back_to(make: Make) -> None:
     app = make()
     for number in range(1, 8):

@@ -144,7 +144,7 @@ def test_a_daemon_that_was_stopped_is_told_with_what_starts_it(box: Box) -> None
         assert (status.returncode, doctor.returncode) == (5, 1)
         for said in (status.stderr, doctor.stdout):
             assert "Slipway does not run here" in said
-            assert "Apps go on without it. `./install.sh --try`" in said
+            assert "Apps go on without it, unless `slipway down` ended them too. `./install.sh --try`" in said
         away = run(*box.command("status"), SLIPWAY_URL=box.url(), SLIPWAY_TOKEN="slw_x")
         assert (away.returncode, away.stderr.count("\n")) == (5, 1)
         assert "On its server, `slipway doctor` says what to do." in away.stderr

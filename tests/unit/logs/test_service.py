@@ -1,5 +1,6 @@
 """The log of a deployment: what is kept of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -96,3 +97,19 @@ async def test_lines_whose_storing_was_not_heard_of_are_neither_lost_nor_stored_
             await logs._store_batch()
     texts = [line.text for line in await logs.deployment_lines(deployment, after=1)]
     assert texts == [f"written when it failed {when}" for when in ("after", "before", "after", "before", "")]
+
+
+async def test_what_slipway_says_after_a_piece_of_work_stands_after_its_output_however_late_that_comes(
+    database: Database,
+) -> None:
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
+    async with database.connection() as connection:
+        deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "fetching")
+    logs.hold_back(WorkKind.FETCH, deployment, 60)
+    logs.write(deployment, "fetching", "Commit 4f1c9e2d33 of main: one")
+    for text in ("Fetching the repository", END_OF_LOG):
+        logs._take([Entry("s=1;i=1", datetime.now(UTC), text, None, (WorkKind.FETCH, deployment))])
+    await asyncio.wait(list(logs._holding.values()), timeout=10)
+    await logs._store_batch()
+    texts = [line.text for line in await logs.deployment_lines(deployment, after=1)]
+    assert texts == ["Fetching the repository", "Commit 4f1c9e2d33 of main: one"]

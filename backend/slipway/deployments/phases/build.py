@@ -4,12 +4,9 @@ from slipway.builds import store as builds
 from slipway.builds.models import BuildState
 from slipway.deployments import store
 from slipway.deployments.phases.room import ensure_room, unless_full
-from slipway.deployments.tools import Attempt, Failed, Tools, say
+from slipway.deployments.tools import OUTPUT_SECONDS, Attempt, Failed, Tools, say
 from slipway.host.protocol import Limits, StartBuild, WorkKind
 from slipway.plan import BuildOverrides, Plan
-
-OUTPUT_SECONDS = 0.5
-"""How long the last lines of a build may take through the journal."""
 
 
 async def build(tools: Tools, attempt: Attempt) -> None:

@@ -1,7 +1,7 @@
 """Bring the repository's mirror up to date and find the commit."""
 
 from slipway.deployments.phases.room import ensure_room, unless_full
-from slipway.deployments.tools import Attempt, Failed, Tools, record, say
+from slipway.deployments.tools import OUTPUT_SECONDS, Attempt, Failed, Tools, record, say
 from slipway.host.fetcher.reasons import NO_BRANCH
 from slipway.host.protocol import StartFetch, WorkKind
 
@@ -14,6 +14,7 @@ async def fetch(tools: Tools, attempt: Attempt) -> None:
         StartFetch(id=deployment.id, app=app.id, repository=app.repository, branch=branch, commit=deployment.commit)
     )
     work = await unless_full(tools, tools.watch.work(WorkKind.FETCH, deployment.id))
+    tools.logs.hold_back(WorkKind.FETCH, deployment.id, OUTPUT_SECONDS)
     if not work.ok or work.fetched is None:
         reason = work.reason or "The repository could not be fetched; what Git said stands in the log."
         raise Failed(reason if work.limit else f"{reason} {_what_to_do(attempt, reason)}")

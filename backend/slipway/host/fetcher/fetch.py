@@ -70,7 +70,6 @@ def _fetch(git: Git, order: FetchOrder) -> FetchResult:
     subject, author = (
         git.run("log", "-1", "--no-show-signature", "--format=%s%x00%an", commit, "--").rstrip("\n").split("\0")
     )
-    print(f"Commit {commit[:12]}: {_printable(subject)}", flush=True)
     return FetchResult(ok=True, commit=commit, subject=_printable(subject), author=_printable(author))
 
 
