@@ -423,6 +423,8 @@ install_packages() {
     quietly "${install[@]}" --fix-broken
   fi
   quietly "${install[@]}" "${missing[@]}"
+  # apt-get that is interrupted between two packages says that all is well, and then bash may not tell of the signal.
+  [ -z "$(missing_packages "$@")" ] || ended_by_signal
 }
 
 # As dpkg is left that was ended in the middle.
