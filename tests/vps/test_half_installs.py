@@ -44,6 +44,18 @@ def test_what_is_there_is_removed_by_the_script_alone_with_no_address_to_get_mor
     assert left(bare) == set()
 
 
+def test_apt_get_that_did_not_do_all_of_it_is_not_believed(bare: Server, line: str) -> None:
+    stopped = "/usr/local/sbin/apt-get"
+    bare.must("sh", "-c", f"printf '#!/bin/sh\n' >{stopped} && chmod +x {stopped}")
+    with typed(bare, line) as typing:
+        said = typing.communicate(timeout=120)[0]
+    assert typing.returncode != 0
+    assert "ended in the middle. The same command again goes on from here." in said, said
+    bare.must("rm", stopped)
+    bare.must(*UNINSTALL)
+    assert left(bare) == set()
+
+
 def test_an_install_that_is_ended_anywhere_is_taken_back_and_works_afterwards(bare: Server, line: str) -> None:
     for come_to in (f"grep -q ^Unpacking {LOG}", f"grep -q 'Python packages' {LOG} && pgrep -f 'pip install'"):
         with typed(bare, line) as typing:
