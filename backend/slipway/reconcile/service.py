@@ -49,6 +49,9 @@ HINT_SECONDS = 5.0
 """From the first hint to the look that it causes: a deployment's many hints become one."""
 LOOK_SECONDS = 60.0
 """How often it is asked whether the database was started anew."""
+WAIT_SECONDS = 20.0
+"""How long who asks for a repair waits for what goes on there, a deployment's clearing up say."""
+UNDER_WAY = "A deployment is under way there. Ask again when it has ended."
 MOST_REPAIRS = 200
 
 
@@ -399,12 +402,13 @@ class Reconciler:
             of_app = {one.id for one in seen.known.values() if one.app == asked}
             entries = [one for one in seen.entries if identify(one) == asked or one.environment in of_app]
             if not entries:
+                if any(asked in (one.id, one.app) for one in self._findings if one.environment_id in seen.others):
+                    raise Conflict(UNDER_WAY)
                 raise NotFound(f"There is no finding {asked!r}, nor anything wrong with an app of that name.")
             askable = [one for one in entries if (one.kind, one.thing) in ASKABLE]
             if not askable:
                 raise Conflict("This is not for Slipway to put right: `slipway doctor` says what to do.")
-            if any(one.environment is not None and self._tools.locks[one.environment].locked() for one in askable):
-                raise Conflict("A deployment is under way there. Ask again when it has ended.")
+            await self._wait_for({one.environment for one in askable if one.environment is not None})
             for entry in askable:
                 await self._take_back(entry)
                 known = seen.known.get(entry.environment) if entry.environment is not None else None
@@ -417,6 +421,16 @@ class Reconciler:
                 if identify(entry) not in left
             ]
             return msgspec.structs.replace(self.report(), asked=done)
+
+    async def _wait_for(self, environments: Iterable[int]) -> None:
+        """Until nobody is at work there: who asks right after a deployment need not know that it still clears up."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                for number in environments:
+                    async with self._tools.locks[number]:
+                        pass
+        except TimeoutError:
+            raise Conflict(UNDER_WAY) from None
 
     async def _take_back(self, entry: Drifted) -> None:
         if entry.kind is DriftKind.UNKNOWN:

@@ -1,6 +1,7 @@
 """What a person did to a machine by hand: repaired where it is Slipway's, else told, with the difference; the app
 serves throughout."""
 
+import concurrent.futures
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -251,6 +252,36 @@ def test_a_changed_unit_and_its_drop_ins_are_told_and_taken_back_by_the_apps_nam
     repair(app, app.name)
     assert hand.does(f"systemctl --user show --property=Nice --value {hand.web}").strip() == "0"
     hand.does(f"rmdir {file}.d")
+
+
+def test_a_repair_waits_for_what_still_goes_on_there_and_is_refused_while_a_deployment_does(
+    app: Deployable, hand: Hand
+) -> None:
+    file = f"/etc/systemd/user/{hand.web}"
+    servers = f"grep -c 'server 127' {hand.site}"
+    app.scale(web=2)
+    before = hand.does(servers)
+    hand.edits(file, "MemoryMax=512M", "MemoryMax=999M")
+    found = told(app, file, "changed")["id"]
+    with concurrent.futures.ThreadPoolExecutor(9) as people:
+        for _ in range(8):
+            people.submit(app.ask, "/slow?seconds=8", 20)
+        people.submit(app.scale, web=1)
+        until(lambda: hand.does(servers) != before, "nobody new is sent to what goes")
+        assert f"was put right: {file}" in repair(app, found)
+    hand.edits(file, "MemoryMax=512M", "MemoryMax=999M")
+    assert told(app, file, "changed")["id"] == found
+    unhealthy = {"settings": {"health_seconds": 120, "health_path": "/fail"}}
+    app.api("PATCH", f"/apps/{app.name}/environments/production", unhealthy)
+    deployment = app.newest()
+    app.wait_for_state(deployment, ("checking",))
+    refused = app.box.slipway("doctor", "--repair", found)
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "A deployment is under way there." in refused.stderr
+    app.cancel(deployment)
+    app.wait(deployment)
+    app.change_settings(health_seconds=60, health_path=None)
+    repair(app, found)
 
 
 def test_a_limit_that_was_set_on_the_running_unit_is_told_and_taken_back(app: Deployable, hand: Hand) -> None:
