@@ -374,6 +374,7 @@ HANDLERS = [
     show_environment,
     show_figures,
     scale,
+    renew_certificate,
     show_new_environment,
     create_environment,
     delete_environment,

@@ -89,6 +89,20 @@ async def test_one_is_asked_for_by_hand_but_not_in_haste(certifying: Panel) -> N
     assert due.next_try_at <= clock.now()
 
 
+async def test_the_button_of_the_page_asks_for_one(certifying: Panel) -> None:
+    await with_one(certifying, failed="The authority is away.")
+    page, button = "/apps/blog/production", "/apps/blog/production/certificate"
+    async with certifying.client("operator") as operator:
+        await operator.post("/api/apps/blog/environments/production/deployments", json={})
+    async with certifying.slipway.db.transaction() as connection:
+        await connection.execute("UPDATE certificates SET tried_at = now() - interval '2 minutes'")
+    async with certifying.client("member") as member:
+        assert f'action="{button}"' in (await member.get(page)).text
+        pressed = await member.post(button, headers={"referer": certifying.origin + page})
+        assert (pressed.status_code, pressed.headers["location"]) == (303, page)
+        assert (await member.get("/api/events")).json()["items"][0]["kind"] == "certificate.asked"
+
+
 async def test_browsers_are_told_to_insist_on_tls_only_once_the_panel_has_a_real_one(tls_panel: Panel) -> None:
     async with tls_panel.client("nobody") as browser:
         assert "strict-transport-security" not in (await browser.get("/api/ping")).headers
