@@ -44,7 +44,11 @@ the database; the machine's side is made by the reconciler, as for a machine tha
 {LOOKS} were asked for. The start is counted from the daemon's process to the end of its first look; {STARTS} of each.
 The overhead is that of {DEPLOYMENTS} redeployments of `examples/hello`, request to live, less the fetch. Idle is the
 processor time of daemon, host agent, PostgreSQL and nginx over {IDLE_SECONDS} s in which nobody asks anything, in
-percent of one core."""
+percent of one core.
+
+What a deployment's overhead still grows by is systemd's: for each new unit it looks at every file in the folder of
+units anew, and at each start and stop at all neighbours in the slice. (Counted once: five such readings a deployment,
+and with 1,000 environments 148 ms of its processor time in place of 58.)"""
 
 
 async def measure(_: BenchBox) -> Section:
