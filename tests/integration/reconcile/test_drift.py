@@ -280,8 +280,8 @@ def test_a_repair_waits_for_what_still_goes_on_there_and_is_refused_while_a_depl
     assert "A deployment is under way there." in refused.stderr
     app.cancel(deployment)
     app.wait(deployment)
+    repair(app, found)  # before another release takes the place of the one whose unit it is
     app.change_settings(health_seconds=60, health_path=None)
-    repair(app, found)
 
 
 def test_a_limit_that_was_set_on_the_running_unit_is_told_and_taken_back(app: Deployable, hand: Hand) -> None:
