@@ -47,10 +47,13 @@ class Hand:
 
     def __init__(self, app: Deployable) -> None:
         self.box, self.number = app.box, app.environment_id
-        units = self.box.unit_files
-        self.web = next(file.name for file in units.glob(f"*-e{self.number}-*-web.0.service"))
-        self.worker = next(file.name for file in units.glob(f"*-e{self.number}-*-worker.0.service"))
+        self.web, self.worker = self._unit(app, "web"), self._unit(app, "worker")
         self.site = f"/etc/slipway/nginx/sites/{self.number}.conf"
+
+    def _unit(self, app: Deployable, process: str) -> str:
+        """The live release's: an older one's may go at any moment, and what was changed of it with it."""
+        found = self.box.unit_files.glob(f"*-e{self.number}-{app.live()}-*-{process}.0.service")
+        return max((file.name for file in found), key=lambda name: int(name.split("-g")[1].split("-")[0]))
 
     def does(self, script: str) -> str:
         done = self.box.enter("sh", "-euc", script)
