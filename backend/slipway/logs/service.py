@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -70,6 +70,15 @@ class Waiting:
 
 
 @dataclass
+class _Held:
+    """What Slipway said behind one piece of work."""
+
+    kind: WorkKind
+    lines: list[tuple[int, datetime, str, str]] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
 class _Batch:
     """So many of the pending lines, with the numbers that they get, and each deployment's last one."""
 
@@ -89,8 +98,8 @@ class Logs:
         self._apps_journal = settings.namespace(Journal.APPS)
         self._builds_journal = settings.namespace(Journal.BUILDS)
         self._pending: list[tuple[int, datetime, str, str]] = []
-        self._held: dict[int, list[tuple[int, datetime, str, str]]] = {}
-        self._holding: dict[int, asyncio.Task[None]] = {}
+        self._held: dict[int, list[_Held]] = {}
+        """By deployment, first to last: what Slipway said behind pieces of work whose last lines are not here yet."""
         self._wake = asyncio.Event()
         self._unheard: _Batch | None = None
         """Stored, perhaps: the database went away before it said so."""
@@ -99,7 +108,8 @@ class Logs:
         self._ended: set[int] = set()
         self._kept: dict[int, int] = defaultdict(int)
         """Characters of each deployment's fetch and release command so far."""
-        self._output_ends: dict[tuple[WorkKind, int], asyncio.Event] = defaultdict(asyncio.Event)
+        self._over: set[tuple[WorkKind, int]] = set()
+        """Pieces of work whose last line is here."""
         self._cursors: dict[str, str] = {}
         """How far each journal was read."""
         self._runtime: dict[int, set[Waiting]] = defaultdict(set)
@@ -111,7 +121,8 @@ class Logs:
     def write(self, deployment_id: int, phase: str, text: str) -> None:
         """Add Slipway's own lines to a deployment's log."""
         now = clock.now()
-        lines = self._held.get(deployment_id, self._pending)
+        held = self._held.get(deployment_id)
+        lines = held[-1].lines if held else self._pending
         for line in text.split("\n"):
             lines.append((deployment_id, now, phase, line.replace("\0", "\N{SYMBOL FOR NULL}")))
         self._wake.set()
@@ -121,19 +132,19 @@ class Logs:
 
         journald tells its readers up to a quarter of a second late; the deployment itself need not wait for that.
         """
-        if work_id not in self._held:
-            self._held[work_id] = []
-            self._holding[work_id] = asyncio.create_task(self._let_go(kind, work_id, seconds))
+        if (kind, work_id) not in self._over:
+            self._held.setdefault(work_id, []).append(_Held(kind))
+            asyncio.get_running_loop().call_later(seconds, self._let_go, kind, work_id)
 
-    async def _let_go(self, kind: WorkKind, work_id: int, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._output_ends[(kind, work_id)].wait()
-        except TimeoutError:
-            pass
-        self._output_ends.pop((kind, work_id), None)
-        del self._holding[work_id]
-        self._pending += self._held.pop(work_id)
+    def _let_go(self, kind: WorkKind, work_id: int) -> None:
+        """At once with the last line: those of the next piece of work may be in the same batch of the journal."""
+        held = self._held.get(work_id, [])
+        while any(one.kind is kind for one in held):
+            first = held.pop(0)
+            self._pending += first.lines
+            first.over.set()
+        if not held:
+            self._held.pop(work_id, None)
         self._wake.set()
 
     async def deployment_lines(
@@ -177,8 +188,8 @@ class Logs:
 
     async def finish_deployment(self, deployment_id: int) -> None:
         """Its log is complete once what is pending is stored."""
-        if holding := self._holding.get(deployment_id):
-            await asyncio.wait([holding])
+        if held := self._held.get(deployment_id):
+            await held[-1].over.wait()
         self._ended.add(deployment_id)
         self._wake.set()
         await self.flushed()
@@ -342,7 +353,9 @@ class Logs:
     def _take_work(self, entry: Entry, work: tuple[WorkKind, int]) -> None:
         kind, work_id = work
         if entry.text == END_OF_LOG:
-            self._output_ends[work].set()
+            if work_id in self._recent:
+                self._over.add(work)
+            self._let_go(kind, work_id)
             return
         text = not_kept(entry.dropped, WORK_LOG_LINES, WORK_LOG_SECONDS) if entry.dropped else entry.text
         if kind is not WorkKind.BUILD:
@@ -392,7 +405,7 @@ class Logs:
             self._numbers.pop(deployment_id, None)
             self._kept.pop(deployment_id, None)
             for kind in WorkKind:
-                self._output_ends.pop((kind, deployment_id), None)
+                self._over.discard((kind, deployment_id))
         self._ended -= ended
         self._hub.publish(*(f"deployment-log:{one}" for one in ended))
         return cursors

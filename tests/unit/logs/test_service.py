@@ -48,7 +48,7 @@ async def test_nothing_of_a_deployment_stays_in_memory_when_its_log_has_ended(da
     logs._take([said(deployment, "x"), said(deployment, END_OF_LOG)])
     logs._ended.add(deployment)
     await logs._store_batch()
-    assert [len(kept) for kept in (logs._recent, logs._numbers, logs._kept, logs._output_ends)] == [0, 0, 0, 0]
+    assert [len(kept) for kept in (logs._recent, logs._numbers, logs._kept, logs._over, logs._held)] == [0, 0, 0, 0, 0]
 
 
 def runtime(text: str) -> RuntimeLine:
@@ -105,11 +105,35 @@ async def test_what_slipway_says_after_a_piece_of_work_stands_after_its_output_h
     logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
     async with database.connection() as connection:
         deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "fetching")
+    logs.begin_deployment(deployment)
+    told = [
+        (WorkKind.FETCH, "Fetching the repository"), (WorkKind.FETCH, END_OF_LOG),
+        (WorkKind.BUILD, "Detected: Procfile"), (WorkKind.BUILD, END_OF_LOG),
+    ]  # fmt: skip
     logs.hold_back(WorkKind.FETCH, deployment, 60)
     logs.write(deployment, "fetching", "Commit 4f1c9e2d33 of main: one")
-    for text in ("Fetching the repository", END_OF_LOG):
-        logs._take([Entry("s=1;i=1", datetime.now(UTC), text, None, (WorkKind.FETCH, deployment))])
-    await asyncio.wait(list(logs._holding.values()), timeout=10)
+    logs.hold_back(WorkKind.BUILD, deployment, 60)
+    logs.write(deployment, "building", "Built.")
+    logs._take([Entry("s=1;i=1", datetime.now(UTC), text, None, (kind, deployment)) for kind, text in told])
+    logs.hold_back(WorkKind.BUILD, deployment, 60)  # it has told all
+    logs.write(deployment, "releasing", "Release v1")
     await logs._store_batch()
     texts = [line.text for line in await logs.deployment_lines(deployment, after=1)]
-    assert texts == ["Fetching the repository", "Commit 4f1c9e2d33 of main: one"]
+    said = ["Fetching the repository", "Commit 4f1c9e2d33 of main: one", "Detected: Procfile", "Built.", "Release v1"]
+    assert texts == said
+
+
+async def test_what_slipway_says_waits_for_a_last_line_that_never_comes_only_so_long(
+    database: Database,
+) -> None:
+    logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
+    async with database.connection() as connection:
+        deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "fetching")
+    logs.hold_back(WorkKind.FETCH, deployment, 0.01)
+    logs.write(deployment, "fetching", "Commit 4f1c9e2d33 of main: one")
+    async with asyncio.timeout(10):
+        await logs._held[deployment][-1].over.wait()
+    await logs._store_batch()
+    assert [line.text for line in await logs.deployment_lines(deployment, after=1)] == [
+        "Commit 4f1c9e2d33 of main: one"
+    ]
