@@ -30,12 +30,25 @@ async def put_release(tools: Tools, app: App, environment: Environment, generati
     )
 
 
+def beside_web(release: Release) -> list[str]:
+    """Its processes that run and get no requests: workers, clocks, whatever they are called."""
+    return [name for name in release.processes if name not in ("web", "release")]
+
+
 async def start_instances(
-    tools: Tools, environment: Environment, generation: int, release: Release, slot: Slot, process: str
+    tools: Tools,
+    environment: Environment,
+    generation: int,
+    release: Release,
+    slot: Slot,
+    process: str,
+    *,
+    only_ready: bool = False,
 ) -> None:
     """Start as many instances of a process as the environment wants; those that run are left alone.
 
-    `generation` is that of whoever asks: the host agent refuses it once a newer one was there.
+    `generation` is that of whoever asks: the host agent refuses it once a newer one was there. With `only_ready`
+    nothing starts, and doing so later has less to wait for.
     """
     count = wanted(environment, process)
     if count == 0:
@@ -54,6 +67,7 @@ async def start_instances(
             count=count,
             limits=Limits(memory=settings.memory, cpu=settings.cpu, tasks=settings.tasks),
             stop_seconds=settings.stop_seconds,
+            only_ready=only_ready,
         )
     )
 

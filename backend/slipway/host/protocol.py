@@ -185,6 +185,8 @@ class StartInstances(Verb, frozen=True, tag="start-instances"):
     count: Annotated[int, msgspec.Meta(ge=1, le=64)]
     limits: Limits
     stop_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
+    only_ready: bool = False
+    """Their units are written and read, and nothing starts: a later one of these has less to wait for."""
 
 
 class StopInstances(Verb, frozen=True, tag="stop-instances"):

@@ -129,6 +129,32 @@ async def test_an_order_under_a_running_name_with_other_limits_is_heeded_after_a
         await environment.rig.host.call(StopInstances(environment.number, 1))
 
 
+async def test_what_is_made_ready_runs_neither_now_nor_at_boot_and_then_starts_with_what_it_was_made_for(
+    environment: Rigged,
+) -> None:
+    rig = environment.rig
+    await environment.release({"worker": SHOW})
+    await environment.start("worker", only_ready=True)
+    (one,) = await environment.instances()
+    assert (one.active, one.restarts, one.main_pid) == ("inactive", 0, 0)
+    (file,) = rig.box.unit_files.glob(f"*-e{environment.number}-*")
+    wanted = rig.box.unit_files / f"{rig.prefix}-apps.target.wants" / file.name
+    assert not wanted.is_symlink()
+    before = file.stat()
+    await environment.start("worker")
+    await environment.report()
+    assert wanted.is_symlink()
+    assert file.stat().st_mtime_ns == before.st_mtime_ns, "it is written once"
+    await rig.host.call(StopInstances(environment.number, environment.generation))
+    await environment.start("worker", only_ready=True)
+    await environment.start("worker", limits=Limits(memory=99, tasks=64))
+    shown = rig.box.systemctl("show", "--property=MemoryMax,ActiveState", file.name).stdout.split()
+    assert sorted(shown) == ["ActiveState=active", f"MemoryMax={99 * 2**20}"]
+    await environment.start("worker", only_ready=True)
+    (one,) = await environment.instances()
+    assert one.active == "active", "what runs is left alone"
+
+
 async def test_starting_again_changes_nothing_and_scaling_down_keeps_the_lower_ranks(environment: Rigged) -> None:
     await environment.release({"worker": "exec sleep 1000", "web": "exec sleep 1000"})
     await environment.start("worker", count=3)

@@ -8,6 +8,7 @@ import pytest
 
 from slipway.errors import HostRefused
 from slipway.host.protocol import (
+    DeleteBuild,
     FindWork,
     Limits,
     StartBuild,
@@ -144,6 +145,30 @@ async def test_a_result_outlives_a_killed_agent(environment: Rigged) -> None:
     work = await rig.end_of(WorkKind.BUILD, number)
     assert work.ok
     assert work.plan is not None
+
+
+async def test_a_build_belongs_to_one_environment_and_what_was_never_made_to_none(
+    rig: Rig, environment: Rigged
+) -> None:
+    build, work = await environment.build(PROCFILE)
+    assert work.ok
+    other = await rig.environment()
+    for verb in (
+        StartBuild(
+            next(numbers), environment.number, other.number, build, rig.commit(PROCFILE), "", BuildOverrides(), {},
+            Limits(), 60, 100_000,
+        ),
+        DeleteBuild(other.number, build),
+    ):  # fmt: skip
+        with pytest.raises(HostRefused, match=f"build {build} is not one of environment {other.number}"):
+            await rig.host.call(verb)
+    await rig.host.call(DeleteBuild(environment.number, build))
+    record = rig.state / f"var/lib/slipway/agent/builds/{environment.number}/{build}"
+    assert not record.exists()
+    record.touch()  # an agent that was killed before it made the build
+    await asyncio.to_thread(rig.kill_agent)
+    await rig.host.call(DeleteBuild(environment.number, build))
+    assert not record.exists()
 
 
 async def test_a_release_command_runs_once_however_often_it_is_asked_for(environment: Rigged) -> None:

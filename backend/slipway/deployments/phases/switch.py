@@ -6,7 +6,7 @@ from datetime import timedelta
 from slipway import clock
 from slipway.builds import store as builds
 from slipway.deployments import store
-from slipway.deployments.instances import put_site, start_instances, stop_slot
+from slipway.deployments.instances import beside_web, put_site, start_instances, stop_slot
 from slipway.deployments.models import CANCELLED
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, say
 from slipway.errors import HostRefused
@@ -131,7 +131,7 @@ async def _hand_over(tools: Tools, attempt: Attempt, release: Release, new: Slot
     """Processes other than `web`: the old ones have ended before the new ones start."""
     for slot in others:
         await stop_slot(tools, attempt.generation, slot, but_process="web")
-    workers = [name for name in release.processes if name not in ("web", "release")]
+    workers = beside_web(release)
     for name in workers:
         await start_instances(tools, attempt.environment, attempt.generation, release, new, name)
     if workers:

@@ -38,7 +38,7 @@ def main() -> int:
 async def _serve(settings: Settings) -> None:
     from pystemd import daemon
 
-    from slipway.host.agent import owners, removal
+    from slipway.host.agent import owners, removal, trash
     from slipway.host.agent.box import DAEMON_USER, Box
     from slipway.host.agent.changes import Changes
     from slipway.host.agent.server import Server, daemon_uids
@@ -51,6 +51,7 @@ async def _serve(settings: Settings) -> None:
     box = Box(settings, systemd, unit_folder(settings.mode, Path(os.environ.get("XDG_RUNTIME_DIR", "/run"))))
     box.make_folders()
     box.sweep()
+    trash.forget_builds_that_are_gone(box)
     changes = Changes(box)
     server = Server(box, changes, lambda: daemon_uids(box))
     listening = _inherited_socket() or _bind(settings.paths.host_socket, box.group(DAEMON_USER))

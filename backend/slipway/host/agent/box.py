@@ -16,6 +16,7 @@ from slipway.host.agent.state import Environment, State
 from slipway.host.agent.systemd import Systemd
 from slipway.host.agent.templates import Templates
 from slipway.host.agent.units import Account, Units
+from slipway.host.written import read
 from slipway.settings import Mode, Settings
 
 FETCH_USER = "slipway-fetch"
@@ -127,9 +128,12 @@ class Box:
     # ---- units ---------------------------------------------------------------------------------------------------
 
     def put_unit(self, unit: str, text: str, *, at_boot: bool = False) -> None:
-        """Write a unit file under a name of its own. One that systemd holds with other text is read again."""
-        file = self.unit_folder / unit
-        files.write(file, text)
+        """Write a unit file under a name of its own. One that systemd holds with other text is read again.
+
+        One that is there word for word is left: systemd reads all of them anew for each that is written.
+        """
+        if not self.has_unit(unit, text):
+            files.write(self.unit_folder / unit, text)
         if at_boot:
             files.link(self.wants_folder / unit, f"../{unit}")
         self.systemd.hold(unit)
@@ -149,8 +153,10 @@ class Box:
         """Names of all files in the folder of units, ours and others'. A thousand are listed in less than 1 ms."""
         return os.listdir(self.unit_folder)
 
-    def has_unit(self, unit: str) -> bool:
-        return (self.unit_folder / unit).exists()
+    def has_unit(self, unit: str, text: str | None = None) -> bool:
+        """Whether there is a file of that name; with this text, where one is given."""
+        file = self.unit_folder / unit
+        return file.exists() if text is None else read(str(file)) == text
 
     async def end_unit(self, unit: str, *, seconds: float = 60.0) -> None:
         """Stop a unit on purpose, with all its processes, and take its traces away."""

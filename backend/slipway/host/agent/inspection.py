@@ -11,15 +11,16 @@ from slipway.host.protocol import Inspect, Route, RunningInstance
 
 async def inspect(box: Box, verb: Inspect) -> Answer:
     running = []
+    files = box.unit_files()
     if verb.environment is None:
         known = box.state.environments()
     else:  # asked in each deployment: it must not cost more where there are many others
         known = [each for each in (box.state.find(verb.environment),) if each is not None]
-        for unit, instance in instances.existing(box, verb.environment):
+        for unit, instance in instances.existing(box, verb.environment, files):
             state = box.systemd.state(unit)
             running.append(RunningInstance(instance, state.active, state.sub, state.restarts, state.main_pid))
     found = [Route(each.environment, each.place, routes.current(box, each.place), each.generation) for each in known]
-    work = map(box.names.find_work, box.unit_files())
+    work = map(box.names.find_work, files)
     return Answer(
         instances=tuple(running),
         routes=tuple(found),

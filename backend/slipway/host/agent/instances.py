@@ -1,6 +1,7 @@
 """Instances of processes: start, stop, and what runs."""
 
 import asyncio
+from collections.abc import Iterable
 
 from slipway.errors import HostRefused
 from slipway.host.agent import slots, trash
@@ -22,16 +23,9 @@ async def start(box: Box, verb: StartInstances) -> Done:
     box.state.fence(verb.environment, verb.generation)
     if verb.slot:
         slots.forget(box, verb.place, verb.slot)
-    here = {instance: unit for unit, instance in existing(box, verb.environment)}
     starting = []
     for rank in range(verb.count):
         instance = Instance(verb.environment, verb.release, verb.release_generation, verb.slot, verb.process, rank)
-        unit = here.get(instance)
-        if unit is not None and box.systemd.state(unit).active in ("active", "activating", "reloading"):
-            continue
-        if unit is not None:
-            # Written and never started, or given up.
-            await box.end_unit(unit)
         unit = box.names.instance(instance)
         text = box.units.instance(
             instance,
@@ -41,8 +35,16 @@ async def start(box: Box, verb: StartInstances) -> Done:
             limits=verb.limits,
             stop_seconds=verb.stop_seconds,
         )
-        box.put_unit(unit, text, at_boot=True)
+        if box.has_unit(unit) or box.systemd.is_in_memory(unit):
+            state = box.systemd.state(unit)
+            if state.active in ("active", "activating", "reloading"):
+                continue
+            if state.active != "inactive" or state.started or not box.has_unit(unit, text):
+                await box.end_unit(unit)  # it was given up, or made ready otherwise
+        box.put_unit(unit, text, at_boot=not verb.only_ready)
         starting.append(unit)
+    if verb.only_ready:
+        return Done()
     await asyncio.gather(*(box.systemd.start(unit) for unit in starting))
     return Done()
 
@@ -58,10 +60,10 @@ async def stop_all(box: Box, environment: int) -> None:
     await asyncio.gather(*(box.end_unit(unit) for unit, _ in existing(box, environment)))
 
 
-def existing(box: Box, environment: int) -> list[tuple[str, Instance]]:
-    """An environment's instances that have a unit file or run."""
+def existing(box: Box, environment: int, files: Iterable[str] | None = None) -> list[tuple[str, Instance]]:
+    """An environment's instances that have a unit file or run. `files` are all unit files, where they are known."""
     prefix = f"{box.names.prefix}-e{environment}-"
-    units = {name for name in box.unit_files() if name.startswith(prefix)}
+    units = {name for name in (box.unit_files() if files is None else files) if name.startswith(prefix)}
     units |= {row.unit for row in box.systemd.listed(f"{prefix}*.service") if row.active not in ("inactive", "failed")}
     found = [(unit, instance) for unit in units if (instance := box.names.find_instance(unit)) is not None]
     return sorted(found, key=lambda each: each[1])

@@ -190,6 +190,16 @@ class Systemd:
         """Whether systemd knows the unit's file. Asking loads it."""
         return bool(self._get(unit, UNIT, b"LoadState", b"s") == b"loaded")
 
+    def is_in_memory(self, unit: str) -> bool:
+        """Whether systemd knows of the unit just now. Asking does not load it."""
+        try:
+            self._call(b"GetUnit", [_s(unit)])
+        except DBusBaseError as error:
+            if not _is_no_such_unit(error):
+                raise
+            return False
+        return True
+
     def state(self, unit: str) -> UnitState:
         return UnitState(
             active=self._get(unit, UNIT, b"ActiveState", b"s").decode(),

@@ -7,6 +7,8 @@ beside it.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -22,22 +24,25 @@ log = structlog.get_logger()
 _NAME = re.compile(r"(?P<number>[0-9]{1,16})-(?P<owner>run|build|fetch)-(?P<environment>[0-9]{1,16})")
 
 
-def remember_build(box: Box, environment: int, build: int) -> None:
-    """Whose a build is, before there is one."""
+@contextmanager
+def remembered_build(box: Box, environment: int, build: int) -> Iterator[None]:
+    """Whose a build is, before there is one. It is made in here; where it is not, it is nobody's again."""
     file = owner_file(box, environment, build)
     if not file.parent.exists():
         file.parent.mkdir(parents=True, mode=0o700)
         files.sync_folder(file.parent.parent)
     files.write(file, "", mode=0o600)
+    try:
+        yield
+    finally:
+        if not os.path.lexists(box.paths.builds / str(build)):
+            files.remove(file)
 
 
 def check_owner(box: Box, environment: int, build: int) -> None:
-    """Raises HostRefused when the build is another environment's."""
-    if owner_file(box, environment, build).exists():
-        return
-    folder = box.paths.agent / "builds"
-    if folder.exists() and any(os.path.exists(f"{one.path}/{build}") for one in os.scandir(folder)):
-        raise HostRefused(f"build {build} is not one of environment {environment}", reason="conflict")
+    """Raises HostRefused when the build is another environment's: what is there and not this one's."""
+    if os.path.lexists(box.paths.builds / str(build)):
+        check_built_for(box, environment, build)
 
 
 def check_built_for(box: Box, environment: int, build: int) -> None:
@@ -46,13 +51,24 @@ def check_built_for(box: Box, environment: int, build: int) -> None:
         raise HostRefused(f"build {build} is not one of environment {environment}", reason="conflict")
 
 
+def forget_builds_that_are_gone(box: Box) -> None:
+    """At the start: an agent that was killed may have remembered one that it never made, or no longer has."""
+    records = box.paths.agent / "builds"
+    for folder in os.scandir(records) if records.exists() else ():
+        for build in os.listdir(folder):
+            if not os.path.lexists(f"{box.paths.builds}/{build}"):
+                os.unlink(f"{folder.path}/{build}")
+
+
 def builds_of(box: Box, environment: int) -> list[int]:
     return [int(file.name) for file in owner_file(box, environment, 0).parent.glob("[0-9]*")]
 
 
 async def discard_build(box: Box, environment: int, build: int) -> None:
-    await discard(box, box.paths.builds / str(build), "build", environment)
+    unwanted = _take_away(box, box.paths.builds / str(build), "build", environment)
     files.remove(owner_file(box, environment, build))
+    if unwanted is not None:
+        await _empty(box, unwanted)
 
 
 async def discard_builds(box: Box, environment: int) -> None:
@@ -79,14 +95,21 @@ def holds_any_of(box: Box, environment: int) -> bool:
 
 async def discard(box: Box, folder: Path, owner: str, number: int) -> None:
     """`owner` is `run` or `build` with an environment's number, or `fetch` with an app's. Nothing there is fine."""
+    unwanted = _take_away(box, folder, owner, number)
+    if unwanted is not None:
+        await _empty(box, unwanted)
+
+
+def _take_away(box: Box, folder: Path, owner: str, number: int) -> Path | None:
+    """→ where it is now; None where there was nothing."""
     trash = next(trash for trash in box.trashes if folder.is_relative_to(trash.parent))
     unwanted = trash / f"{box.state.next_number()}-{owner}-{number}"
     try:
         os.rename(folder, unwanted)
     except FileNotFoundError:
-        return
+        return None
     files.sync_folder(folder.parent)
-    await _empty(box, unwanted)
+    return unwanted
 
 
 async def _empty(box: Box, folder: Path) -> None:

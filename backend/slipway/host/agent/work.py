@@ -109,13 +109,13 @@ async def start_build(box: Box, verb: StartBuild) -> Done:
         # Left by a build that was cut short: a build is made in an empty folder or not at all.
         await trash.discard_build(box, verb.environment, verb.build)
     switches = box.settings.switches_users
-    trash.remember_build(box, verb.environment, verb.build)
-    files.make_folder(
-        folder,
-        mode=0o750,
-        owner=environment.build_uid if switches else -1,
-        group=box.run_group(environment),
-    )
+    with trash.remembered_build(box, verb.environment, verb.build):
+        files.make_folder(
+            folder,
+            mode=0o750,
+            owner=environment.build_uid if switches else -1,
+            group=box.run_group(environment),
+        )
     cache = box.cache(verb.environment)
     order = BuildOrder(
         build_id=verb.build,
@@ -255,7 +255,7 @@ async def find(box: Box, verb: FindWork) -> Work:
 
 async def stop(box: Box, verb: StopWork) -> Done:
     unit = box.names.work(verb.kind, verb.id)
-    if box.has_unit(unit) or box.systemd.listed(unit):
+    if box.has_unit(unit) or box.systemd.is_in_memory(unit):
         await box.end_unit(unit)
     for file in _order_files(box, unit):
         files.remove(file)
