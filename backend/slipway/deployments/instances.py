@@ -72,8 +72,8 @@ async def start_instances(
     )
 
 
-async def stop_slot(tools: Tools, generation: int, slot: Slot, *, but_process: str | None = None) -> None:
-    """Stop what runs of a slot's release, or all of it but one process; answers when it is gone.
+async def stop_slot(tools: Tools, generation: int, slot: Slot) -> None:
+    """Stop what runs of a slot's release; answers when it is gone.
 
     `generation` is that of whoever asks, as in `start_instances`.
     """
@@ -83,7 +83,6 @@ async def stop_slot(tools: Tools, generation: int, slot: Slot, *, but_process: s
             generation=generation,
             release=slot.release_number,
             release_generation=slot.generation,
-            but_process=but_process,
         )
     )
 

@@ -203,6 +203,7 @@ class StopInstances(Verb, frozen=True, tag="stop-instances"):
     from_rank: Rank = 0
     """Ranks below it are kept: scaling down."""
     but_process: ProcessName | None = None
+    but_release_generation: Generation | None = None
     """Every process but this one: a standby keeps `web` only."""
 
 

@@ -167,6 +167,9 @@ async def test_starting_again_changes_nothing_and_scaling_down_keeps_the_lower_r
     assert left == [("web", 0), ("worker", 0)] or left == [("worker", 0), ("web", 0)]
     await environment.rig.host.call(StopInstances(environment.number, 1, but_process="web"))
     assert [each.instance.process for each in await environment.instances()] == ["web"]
+    for generation, left in ((1, ["web"]), (2, [])):
+        await environment.rig.host.call(StopInstances(environment.number, 1, but_release_generation=generation))
+        assert [each.instance.process for each in await environment.instances()] == left
 
 
 async def test_instances_outlive_a_killed_agent_and_a_late_generation_is_refused_after_it(environment: Rigged) -> None:

@@ -1,10 +1,14 @@
 """Wait until every instance of `web` answers, or find out why it does not."""
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 
 from slipway import clock
 from slipway.builds import store as builds
+from slipway.deployments.instances import beside_web, start_instances
 from slipway.deployments.tools import Attempt, Failed, Tools, say
+from slipway.errors import SlipwayError
 from slipway.processes.models import Crash
 from slipway.processes.service import LAST_LINES, wanted
 from slipway.releases import store as releases
@@ -30,6 +34,33 @@ async def check(tools: Tools, attempt: Attempt) -> None:
         return
     assert build.plan is not None
     path = release.settings.health_path or build.plan.health_path
+    async with _meanwhile(_make_others_ready(tools, attempt, release)):
+        await _until_it_answers(tools, attempt, release, path)
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do something else beside the body; over with it. What fails in the body is what is told."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    except BaseException:
+        task.cancel()
+        with suppress(asyncio.CancelledError, SlipwayError):
+            await task
+        raise
+    await task
+
+
+async def _make_others_ready(tools: Tools, attempt: Attempt, release: Release) -> None:
+    """So that the switch does not wait until systemd has read their units, for which it goes through all it has."""
+    slots = await tools.routing.list_slots(attempt.environment)
+    slot = next(slot for slot in slots if slot.number == attempt.deployment.slot)
+    for name in beside_web(release):
+        await start_instances(tools, attempt.environment, attempt.generation, release, slot, name, only_ready=True)
+
+
+async def _until_it_answers(tools: Tools, attempt: Attempt, release: Release, path: str) -> None:
     asked_for = release.settings.health_path is not None
     began, pause, told = clock.now(), FIRST_PAUSE, ""
     while True:

@@ -5,7 +5,7 @@ import asyncio
 from slipway import clock
 from slipway.builds import store as builds
 from slipway.deployments import store
-from slipway.deployments.instances import beside_web, open_connections, put_release, start_instances, stop_slot
+from slipway.deployments.instances import open_connections, put_release, start_instances, stop_slot
 from slipway.deployments.models import Kind
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, record, say
 from slipway.host.protocol import PutSlot
@@ -42,8 +42,6 @@ async def start(tools: Tools, attempt: Attempt) -> None:
     await _serve(tools, attempt, release, own)
     if "web" in release.processes:
         say(tools, attempt, f"Started web in slot {own.number}: {release.processes['web']}")
-        for name in beside_web(release):  # while it comes up; they start after the switch
-            await start_instances(tools, attempt.environment, attempt.generation, release, own, name, only_ready=True)
 
 
 async def _stop_if_another_is_live(tools: Tools, attempt: Attempt) -> None:

@@ -6,11 +6,11 @@ from datetime import timedelta
 from slipway import clock
 from slipway.builds import store as builds
 from slipway.deployments import store
-from slipway.deployments.instances import beside_web, put_site, start_instances, stop_slot
+from slipway.deployments.instances import beside_web, put_site, start_instances
 from slipway.deployments.models import CANCELLED
 from slipway.deployments.tools import Attempt, Failed, Stopped, Tools, say
 from slipway.errors import HostRefused
-from slipway.host.protocol import Inspect, RemoveSite, Switch
+from slipway.host.protocol import Inspect, RemoveSite, StopInstances, Switch
 from slipway.processes.service import wanted
 from slipway.releases import store as releases
 from slipway.releases.models import Release
@@ -45,7 +45,7 @@ async def switch(tools: Tools, attempt: Attempt) -> None:
         await _confirm(tools, attempt, release, new, old, static=static)
     if not routed:
         await tools.host.call(RemoveSite(environment=attempt.environment.id))
-    await _hand_over(tools, attempt, release, new, others)
+    await _hand_over(tools, attempt, release, new)
 
 
 def _replaced(new: Slot, others: list[Slot]) -> Slot | None:
@@ -127,10 +127,16 @@ async def _confirm(
     raise Failed(f"The switch was made, but {release.name} is not reached through nginx: {problem}. It was undone.")
 
 
-async def _hand_over(tools: Tools, attempt: Attempt, release: Release, new: Slot, others: list[Slot]) -> None:
+async def _hand_over(tools: Tools, attempt: Attempt, release: Release, new: Slot) -> None:
     """Processes other than `web`: the old ones have ended before the new ones start."""
-    for slot in others:
-        await stop_slot(tools, attempt.generation, slot, but_process="web")
+    await tools.host.call(
+        StopInstances(
+            environment=attempt.environment.id,
+            generation=attempt.generation,
+            but_process="web",
+            but_release_generation=new.generation,
+        )
+    )
     workers = beside_web(release)
     for name in workers:
         await start_instances(tools, attempt.environment, attempt.generation, release, new, name)

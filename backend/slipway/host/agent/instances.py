@@ -75,5 +75,6 @@ def _is_chosen(verb: StopInstances, instance: Instance) -> bool:
         and verb.release_generation in (None, instance.generation)
         and verb.process in (None, instance.process)
         and instance.process != verb.but_process
+        and instance.generation != verb.but_release_generation
         and instance.rank >= verb.from_rank
     )
