@@ -11,6 +11,7 @@ from slipway.host.protocol import (
     DeleteBuild,
     FindWork,
     Limits,
+    RemoveEnvironment,
     StartBuild,
     StartReleaseCommand,
     StopWork,
@@ -162,6 +163,7 @@ async def test_a_build_belongs_to_one_environment_and_what_was_never_made_to_non
     ):  # fmt: skip
         with pytest.raises(HostRefused, match=f"build {build} is not one of environment {other.number}"):
             await rig.host.call(verb)
+    await rig.host.call(RemoveEnvironment(other.number, other.place))
     await rig.host.call(DeleteBuild(environment.number, build))
     record = rig.state / f"var/lib/slipway/agent/builds/{environment.number}/{build}"
     assert not record.exists()
