@@ -15,6 +15,8 @@ from tests.integration.deployments.helpers import Deployable, query, until
 from tests.integration.deployments.leftovers import nothing_is_left_behind
 from tests.integration.local.test_box import own_id
 
+from slipway.host.agent.names import Names
+
 PROCFILE = "web: python3 server.py\nworker: sleep 1000"
 
 
@@ -52,8 +54,10 @@ class Hand:
 
     def _unit(self, app: Deployable, process: str) -> str:
         """The live release's: an older one's may go at any moment, and what was changed of it with it."""
-        found = self.box.unit_files.glob(f"*-e{self.number}-{app.live()}-*-{process}.0.service")
-        return max((file.name for file in found), key=lambda name: int(name.split("-g")[1].split("-")[0]))
+        names = Names(own_id(self.box))
+        files = self.box.unit_files.glob(f"*-e{self.number}-{app.live()}-*-{process}.0.service")
+        instances = [one for file in files if (one := names.find_instance(file.name))]
+        return names.instance(max(instances, key=lambda one: one.generation))
 
     def does(self, script: str) -> str:
         done = self.box.enter("sh", "-euc", script)

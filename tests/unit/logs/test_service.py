@@ -99,12 +99,18 @@ async def test_lines_whose_storing_was_not_heard_of_are_neither_lost_nor_stored_
     assert texts == [f"written when it failed {when}" for when in ("after", "before", "after", "before", "")]
 
 
-async def test_what_slipway_says_after_a_piece_of_work_stands_after_its_output_however_late_that_comes(
-    database: Database,
-) -> None:
+async def one_that_fetches(database: Database) -> tuple[service.Logs, int]:
+    """Logs, and a deployment of which they know nothing yet."""
     logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
     async with database.connection() as connection:
         deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "fetching")
+    return logs, deployment
+
+
+async def test_what_slipway_says_after_a_piece_of_work_stands_after_its_output_however_late_that_comes(
+    database: Database,
+) -> None:
+    logs, deployment = await one_that_fetches(database)
     logs.begin_deployment(deployment)
     told = [
         (WorkKind.FETCH, "Fetching the repository"), (WorkKind.FETCH, END_OF_LOG),
@@ -126,9 +132,7 @@ async def test_what_slipway_says_after_a_piece_of_work_stands_after_its_output_h
 async def test_what_slipway_says_waits_for_a_last_line_that_never_comes_only_so_long(
     database: Database,
 ) -> None:
-    logs = service.Logs(database, Hub(), UnitNames("k3f9"), SETTINGS)
-    async with database.connection() as connection:
-        deployment = await a_deployment(connection, await an_environment(connection, "one", 1), "fetching")
+    logs, deployment = await one_that_fetches(database)
     logs.hold_back(WorkKind.FETCH, deployment, 0.01)
     logs.write(deployment, "fetching", "Commit 4f1c9e2d33 of main: one")
     async with asyncio.timeout(10):
