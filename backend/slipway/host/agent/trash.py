@@ -8,7 +8,7 @@ beside it.
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -67,8 +67,7 @@ def builds_of(box: Box, environment: int) -> list[int]:
 async def discard_build(box: Box, environment: int, build: int) -> None:
     unwanted = _take_away(box, box.paths.builds / str(build), "build", environment)
     files.remove(owner_file(box, environment, build))
-    if unwanted is not None:
-        await _empty(box, unwanted)
+    await _empty(box, unwanted)
 
 
 async def discard_builds(box: Box, environment: int) -> None:
@@ -96,19 +95,16 @@ def holds_any_of(box: Box, environment: int) -> bool:
 async def discard(box: Box, folder: Path, owner: str, number: int) -> None:
     """`owner` is `run` or `build` with an environment's number, or `fetch` with an app's. Nothing there is fine."""
     unwanted = _take_away(box, folder, owner, number)
-    if unwanted is not None:
-        await _empty(box, unwanted)
+    await _empty(box, unwanted)
 
 
-def _take_away(box: Box, folder: Path, owner: str, number: int) -> Path | None:
-    """→ where it is now; None where there was nothing."""
+def _take_away(box: Box, folder: Path, owner: str, number: int) -> Path:
+    """→ where it is now, if there was anything."""
     trash = next(trash for trash in box.trashes if folder.is_relative_to(trash.parent))
     unwanted = trash / f"{box.state.next_number()}-{owner}-{number}"
-    try:
+    with suppress(FileNotFoundError):
         os.rename(folder, unwanted)
-    except FileNotFoundError:
-        return None
-    files.sync_folder(folder.parent)
+        files.sync_folder(folder.parent)
     return unwanted
 
 
